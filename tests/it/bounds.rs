@@ -37,7 +37,7 @@ async fn certificates_with_huge_serial_numbers_are_registered_and_found() {
         .fetch_all(&factory.database.pool)
         .await
         .unwrap();
-    assert_eq!(kept, serials, "each is kept whole");
+    assert_eq!(kept, serials, "each is stored in full");
     assert_counters_equal_the_rows(&factory.database).await;
     for (serial, pem) in serials.iter().zip(&pems) {
         let found = known(&factory, &[&hex::encode(serial)]).await;

@@ -14,21 +14,21 @@ use serde_json::Value;
 use crate::factory::{Factory, Program, count_only};
 
 /// A factory, and a folder with the files of a CA that is not registered.
-struct Office {
+struct Setup {
     factory: Factory,
     ca: Ca,
 }
 
-impl Office {
+impl Setup {
     async fn new() -> Self {
         Self::with(count_only()).await
     }
 
     async fn with(settings: muster_sandbox::SandboxSettings) -> Self {
-        let office = Self { factory: Factory::with(settings, 100.0).await, ca: Ca::new("Line CA") };
-        office.write("ca.pem", &office.ca.pem());
-        office.write("ca.key", &office.ca.key_pem());
-        office
+        let setup = Self { factory: Factory::with(settings, 100.0).await, ca: Ca::new("Line CA") };
+        setup.write("ca.pem", &setup.ca.pem());
+        setup.write("ca.key", &setup.ca.key_pem());
+        setup
     }
 
     fn write(&self, name: &str, text: &str) {

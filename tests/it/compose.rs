@@ -127,7 +127,8 @@ fn our_services_run_unprivileged() {
         assert_eq!(service.security_opt, ["no-new-privileges:true"], "{name}");
     }
     let user = instruction("USER");
-    let uid = user.split(':').next().unwrap().parse::<u32>().expect("a number: Kubernetes cannot judge a name");
+    let uid =
+        user.split(':').next().unwrap().parse::<u32>().expect("a numeric user id: Kubernetes cannot check a name");
     assert_ne!(uid, 0);
 }
 
@@ -190,7 +191,7 @@ fn dependencies_can_reach_the_awaited_state() {
             match dependency.condition {
                 Condition::ServiceHealthy => assert!(other.healthcheck.is_some(), "{name}"),
                 Condition::ServiceCompletedSuccessfully => {
-                    assert_eq!(other.restart, None, "{name} would wait for ever");
+                    assert_eq!(other.restart, None, "{name} would wait forever");
                 }
             }
         }
@@ -224,7 +225,7 @@ fn the_account_is_the_sandbox_service() {
     let compose = Compose::read();
     let service = &compose.services["sandbox"];
     let listen = service.command.iter().skip_while(|argument| *argument != "--listen").nth(1).unwrap();
-    let port = listen.strip_prefix("0.0.0.0:").expect("reached from other containers");
+    let port = listen.strip_prefix("0.0.0.0:").expect("listens for other containers");
     assert_eq!(service.ports, [format!("127.0.0.1:{port}:{port}")]);
     assert!(service.check().contains(&format!("/dev/tcp/127.0.0.1/{port}")));
     let aws = muster_sandbox::SandboxSettings::default();
@@ -244,7 +245,7 @@ fn the_worker_shows_its_health_and_has_time_to_stop() {
     let compose = Compose::read();
     let worker = &compose.services["worker"];
     let listen = &worker.environment["MUSTER__ADMIN__LISTEN"];
-    let port = listen.strip_prefix("0.0.0.0:").expect("published, so reached from outside the container");
+    let port = listen.strip_prefix("0.0.0.0:").expect("the port is published, so it must listen on all addresses");
     assert_eq!(worker.ports, [format!("127.0.0.1:{port}:{port}")]);
     assert!(worker.check().contains(&format!("/dev/tcp/127.0.0.1/{port}; printf 'GET /livez ")), "{}", worker.check());
     let grace = seconds(worker.stop_grace_period.as_ref().unwrap());

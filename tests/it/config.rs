@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use crate::factory::Factory;
 
-/// The result of a run: exit code, standard output and standard error.
-type Ended = (Option<i32>, String, String);
+/// The output of a run: exit code, standard output and standard error.
+type Output = (Option<i32>, String, String);
 
 /// A run that fails: arguments, environment, and a part of the error.
-type Wrong<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+type FailingRun<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
 /// Runs the program with only the given variables in its environment.
-fn muster(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+fn muster(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
     let output = command.args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -90,7 +90,7 @@ fn a_subcommand_has_its_own_help() {
 #[test]
 fn wrong_settings_make_every_command_exit_with_2() {
     let (_folder, path) = file("[queue]\nnmae = 'jobs'\n");
-    let table: [Wrong<'_>; 7] = [
+    let table: [FailingRun<'_>; 7] = [
         (
             &["serve", "--config", &path],
             &[],

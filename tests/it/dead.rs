@@ -23,14 +23,14 @@ async fn dead_json(factory: &Factory, arguments: &[&str], code: i32) -> Value {
     serde_json::from_str(&stdout).unwrap()
 }
 
-async fn open(factory: &Factory, name: &str) -> Queue {
+async fn open_queue(factory: &Factory, name: &str) -> Queue {
     let aws = identity::load(&factory.config.aws.access()).await;
     Queue::open(&aws, name).await.unwrap()
 }
 
 /// Sends bodies to the dead-letter queue, as if they had been received too often.
 async fn bury(factory: &Factory, bodies: &[String]) {
-    let queue = open(factory, "jobs-dead").await;
+    let queue = open_queue(factory, "jobs-dead").await;
     for ten in bodies.chunks(queue::CALL_MAX) {
         let ten: Vec<_> = ten.iter().map(|body| OutgoingMessage { body: body.clone(), group: None }).collect();
         assert!(queue.send(&ten).await.unwrap().iter().all(Result::is_ok));
@@ -69,7 +69,7 @@ async fn listing_shows_no_bodies_and_leaves_the_messages() {
     assert_eq!(job["certificate_id"].as_str().unwrap().len(), 64);
     let other = letters.iter().find(|letter| letter["job"].is_null()).unwrap();
     assert_eq!(other["no_job"]["reason"], "not_json");
-    assert_eq!(counts(&factory, "jobs-dead"), (2, 0), "each was given back");
+    assert_eq!(counts(&factory, "jobs-dead"), (2, 0), "each is visible again");
 
     let (code, text, _) = dead(&factory, &["list"]).await;
     assert_eq!(code, Some(0));
@@ -82,7 +82,7 @@ async fn listing_shows_no_bodies_and_leaves_the_messages() {
     let (_, text, _) = dead(&factory, &["list", "--limit", "1"]).await;
     assert!(text.ends_with("jobs-dead: 1 shown of about 2\n"), "{text}");
     assert_eq!(counts(&factory, "jobs-dead"), (2, 0));
-    assert!(audited(&factory).await.is_empty(), "looking is no deed");
+    assert!(audited(&factory).await.is_empty(), "listing is not audited");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +90,7 @@ async fn a_dead_letter_is_resent_and_registered() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(1)).await;
     factory
-        .until("it is dead", async |f| {
+        .until("the message is dead", async |f| {
             // The last of these receives moves it.
             for message in f.queue.receive(1, Duration::ZERO).await.unwrap() {
                 f.queue.hide(&[message.receipt], Duration::ZERO).await.unwrap();
@@ -120,7 +120,11 @@ async fn messages_that_are_not_jobs_stay_and_are_counted() {
 
     let dry = dead_json(&factory, &["replay", "--all", "--dry-run"], 0).await;
     assert_eq!((&dry[0]["done"], &dry[0]["dry_run"]), (&json!(12), &json!(true)));
-    assert_eq!((counts(&factory, "jobs-dead"), counts(&factory, "jobs")), ((14, 0), (0, 0)), "nothing was done");
+    assert_eq!(
+        (counts(&factory, "jobs-dead"), counts(&factory, "jobs")),
+        ((14, 0), (0, 0)),
+        "a dry run changes nothing"
+    );
     assert!(audited(&factory).await.is_empty());
 
     let done = dead_json(&factory, &["replay", "--all", "--yes"], 3).await;
@@ -167,7 +171,7 @@ async fn messages_sqs_does_not_accept_stay_and_become_visible_again() {
     let (code, text, stderr) = dead(&factory, &["replay", "--all", "--yes"]).await;
     assert_eq!((code, text.as_str()), (Some(4), "jobs-dead: 0 resent\n"));
     assert!(stderr.contains("cannot resend jobs: SendMessageBatch: AccessDenied"), "{stderr}");
-    assert_eq!(counts(&factory, "jobs-dead"), (1, 0), "it was given back");
+    assert_eq!(counts(&factory, "jobs-dead"), (1, 0), "it is visible again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +182,7 @@ async fn a_message_resent_twice_is_registered_once() {
     factory.sandbox.faults().set(Fault::new(ApiOperation::DeleteMessageBatch, effect).calls(1)).unwrap();
     let done = dead_json(&factory, &["replay", "--all", "--yes"], 3).await;
     assert_eq!((&done[0]["done"], &done[0]["not_deleted"]), (&json!(1), &json!(1)));
-    assert_eq!((counts(&factory, "jobs"), counts(&factory, "jobs-dead")), ((1, 0), (1, 0)), "it is in both");
+    assert_eq!((counts(&factory, "jobs"), counts(&factory, "jobs-dead")), ((1, 0), (1, 0)), "it is in both queues");
     dead_json(&factory, &["replay", "--all", "--yes"], 0).await;
     assert_eq!((counts(&factory, "jobs"), counts(&factory, "jobs-dead")), ((2, 0), (0, 0)));
     factory.drain().await;
@@ -192,7 +196,7 @@ async fn an_interrupted_list_releases_its_messages() {
     let slow = Effect::Latency { milliseconds: 1000, up_to: None };
     factory.sandbox.faults().set(Fault::new(ApiOperation::ReceiveMessage, slow)).unwrap();
     let program = factory.spawn(&["dead", "list"]);
-    factory.until("it holds the message", async |f| f.counts("jobs-dead").in_flight == 1).await;
+    factory.until("the command holds the message", async |f| f.counts("jobs-dead").in_flight == 1).await;
     program.signal("INT");
     let (code, text, stderr) = program.wait().await;
     assert_eq!(code, Some(130), "{stderr}");
@@ -214,7 +218,7 @@ async fn dropped_dead_letters_are_quarantined_without_private_keys() {
             .await
             .unwrap();
     assert_eq!(bodies.len(), 2);
-    assert!(bodies.iter().all(|body| !body.contains("MC4CAQ")), "the key is blanked");
+    assert!(bodies.iter().all(|body| !body.contains("MC4CAQ")), "the key is removed");
     assert_eq!(audited(&factory).await[0].0, "dead drop");
 
     let (code, text, stderr) = factory.spawn(&["quarantine", "replay", "--reason", "dropped", "--yes"]).wait().await;

@@ -9,7 +9,7 @@ use sqlx::postgres::PgPool;
 
 use crate::factory::Factory;
 
-/// What was seen at deletes so far.
+/// The deletes seen so far, and the messages among them without a committed outcome.
 #[derive(Default)]
 struct Seen {
     n: usize,
@@ -23,10 +23,10 @@ fn watch(factory: &Factory) -> Arc<Mutex<Seen>> {
         let (seen, pool) = (Arc::clone(&seen), pool.clone());
         async move {
             for message in messages {
-                let is_there = is_committed(&pool, &message).await;
+                let is_recorded = is_committed(&pool, &message).await;
                 let mut seen = seen.lock().unwrap();
                 seen.n += 1;
-                if !is_there {
+                if !is_recorded {
                     seen.uncommitted.push(message.message_id);
                 }
             }

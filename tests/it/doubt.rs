@@ -1,4 +1,4 @@
-//! Uncertain facts: a page that may have been written, a certificate that may be ours, a clock that was wrong.
+//! Uncertain facts: a page that may have been written, a certificate that we may have registered, a wrong clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,12 +45,12 @@ async fn a_page_written_twice_changes_nothing() {
     };
     assert!(!ledger.is_written(next.mark.unwrap()).await.unwrap());
     ledger.record(&next).await.unwrap();
-    assert_ne!(numbers().await, before, "the next page is another one");
+    assert_ne!(numbers().await, before, "the next page has another mark");
     ledger.record(&first).await.unwrap();
     assert_counters_equal_the_rows(&database).await;
 }
 
-/// A transaction that was given up here may continue on the server, and may still be committed.
+/// A transaction that timed out on the client may continue on the server and may still be committed.
 #[tokio::test(flavor = "multi_thread")]
 async fn is_written_waits_for_a_concurrent_writer() {
     let database = Database::fresh().await;
@@ -60,8 +60,8 @@ async fn is_written_waits_for_a_concurrent_writer() {
         $$ begin perform pg_advisory_xact_lock(7); return null; end $$;
         create trigger wait before insert on registrations for each statement execute function wait()";
     sqlx::raw_sql(blocker).execute(&database.pool).await.unwrap();
-    let mut held = database.pool.acquire().await.unwrap();
-    sqlx::query("select pg_advisory_lock(7)").execute(&mut *held).await.unwrap();
+    let mut connection = database.pool.acquire().await.unwrap();
+    sqlx::query("select pg_advisory_lock(7)").execute(&mut *connection).await.unwrap();
     let writing = tokio::spawn({
         let ledger = ledger.clone();
         async move { ledger.record(&Page { mark: Some(mark), ..page(vec![row(1, Code::Ok)]) }).await }
@@ -72,27 +72,27 @@ async fn is_written_waits_for_a_concurrent_writer() {
     let asking = tokio::spawn(async move { ledger.is_written(mark).await.unwrap() });
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!asking.is_finished());
-    sqlx::query("select pg_advisory_unlock(7)").execute(&mut *held).await.unwrap();
+    sqlx::query("select pg_advisory_unlock(7)").execute(&mut *connection).await.unwrap();
     writing.await.unwrap().unwrap();
     assert!(asking.await.unwrap());
 }
 
-/// Returns a job that asks for a status.
-fn wants(pem: &str, status: CertificateStatus, batch: &str) -> String {
+/// Returns the body of a job that wants a status.
+fn body_with_status(pem: &str, status: CertificateStatus, batch: &str) -> String {
     let request =
         RegisterCertificate { certificate_pem: pem.to_owned(), status: Some(status), ..RegisterCertificate::default() };
     Job { batch: batch.parse().unwrap(), ..Factory::job_of(Request::from(request)) }.to_body()
 }
 
 /// Registers a certificate as INACTIVE, without leaving anything in the ledger.
-async fn registered_elsewhere(factory: &Factory, pem: &str) {
-    factory.send(&[wants(pem, CertificateStatus::Inactive, "elsewhere")]).await;
+async fn register_elsewhere(factory: &Factory, pem: &str) {
+    factory.send(&[body_with_status(pem, CertificateStatus::Inactive, "elsewhere")]).await;
     factory.drain().await;
     sqlx::raw_sql("truncate registrations, batch_counters, batches").execute(&factory.database.pool).await.unwrap();
 }
 
-/// Returns the only row: its code, and the status at AWS that it records.
-async fn told(factory: &Factory) -> (String, Option<String>) {
+/// Returns the code of the only row, and the status at AWS that it records.
+async fn recorded(factory: &Factory) -> (String, Option<String>) {
     sqlx::query_as("select code, known_status from registrations").fetch_one(&factory.database.pool).await.unwrap()
 }
 
@@ -110,11 +110,11 @@ async fn a_failed_call_does_not_claim_an_earlier_registration() {
     };
     let factory = Factory::new(1000.0).await;
     let pem = factory.leaves(1).remove(0);
-    registered_elsewhere(&factory, &pem).await;
+    register_elsewhere(&factory, &pem).await;
     factory.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, unavailable).calls(1)).unwrap();
-    factory.send(&[wants(&pem, CertificateStatus::Active, "batch")]).await;
+    factory.send(&[body_with_status(&pem, CertificateStatus::Active, "batch")]).await;
     factory.drain().await;
-    assert_eq!(told(&factory).await, ("exists".into(), None), "nobody knows its status");
+    assert_eq!(recorded(&factory).await, ("exists".into(), None), "its status is unknown");
     assert_eq!(n_described(&factory), 0);
 }
 
@@ -127,13 +127,13 @@ async fn after_a_lost_answer_the_certificate_is_described() {
         let factory = Factory::new(1000.0).await;
         let pem = factory.leaves(1).remove(0);
         if !executed {
-            registered_elsewhere(&factory, &pem).await;
+            register_elsewhere(&factory, &pem).await;
         }
         let reset = Effect::Reset { executed };
         factory.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, reset).calls(1)).unwrap();
-        factory.send(&[wants(&pem, CertificateStatus::Active, "batch")]).await;
+        factory.send(&[body_with_status(&pem, CertificateStatus::Active, "batch")]).await;
         factory.drain().await;
-        assert_eq!(told(&factory).await, (code.to_owned(), Some(known.to_owned())), "{status}");
+        assert_eq!(recorded(&factory).await, (code.to_owned(), Some(known.to_owned())), "{status}");
         assert_eq!(n_described(&factory), 1);
     }
 }
@@ -151,14 +151,14 @@ async fn without_describe_the_status_stays_unknown() {
     factory.sandbox.faults().set(lost).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
-    // A second call for one certificate may have met the fault that another's first call did not.
-    let ends = factory.outcomes().await;
-    assert!(ends.keys().all(|code| code.status() == Status::Registered), "{ends:?}");
-    assert!(ends.values().sum::<u64>() == 5 && ends.contains_key(&Code::AnswerLost), "{ends:?}");
+    // The five faults may hit one certificate twice and another not at all.
+    let outcomes = factory.outcomes().await;
+    assert!(outcomes.keys().all(|code| code.status() == Status::Registered), "{outcomes:?}");
+    assert!(outcomes.values().sum::<u64>() == 5 && outcomes.contains_key(&Code::AnswerLost), "{outcomes:?}");
     let query = "select count(*) from registrations where code = 'answer_lost' and known_status is not null";
     let known: i64 = sqlx::query_scalar(query).fetch_one(&factory.database.pool).await.unwrap();
     assert_eq!(known, 0);
-    assert!(n_described(&factory) <= 5, "one at a time, and no more after a denial");
+    assert!(n_described(&factory) <= 5, "one call at a time, and none after a denial");
 }
 
 fn quota() -> Quota {
@@ -179,7 +179,7 @@ async fn a_rate_cut_by_a_total_throttle_is_restored_at_once() {
     assert!(rate().await < 2.0, "{}", rate().await);
     ledger.give_rate_back(&quota()).await.unwrap().unwrap();
     assert!(rate().await > 99.0, "{}", rate().await);
-    assert_eq!(ledger.give_rate_back(&quota()).await.unwrap(), None, "it is given back once");
+    assert_eq!(ledger.give_rate_back(&quota()).await.unwrap(), None, "the rate is restored once");
 }
 
 /// If calls succeed between the throttles, the quota is really lower.
@@ -221,7 +221,7 @@ async fn a_clock_that_was_ahead_blocks_no_cut_probe_or_replay() {
 
     let lease = ledger.lease(&quota(), 1).await.unwrap();
     assert!(ledger.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_some());
-    assert!(ledger.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_none(), "one cut for one place");
+    assert!(ledger.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_none(), "one cut per lease");
 
     assert!(!ledger.claim_probe(&hold, &quota()).await.unwrap());
     assert_eq!(ledger.heal_holds().await.unwrap(), 1);
@@ -234,8 +234,10 @@ async fn a_clock_that_was_ahead_blocks_no_cut_probe_or_replay() {
         codes: ReplayFilter::usual_codes(),
         ..ReplayFilter::default()
     };
-    let wish = ReplayRequest { filter: &filter, verify: false, who: "somebody@here", n_expected: 1 };
-    let ReplayStart::New(number) = ledger.begin_replay(&wish).await.unwrap() else { panic!("it is new") };
+    let request = ReplayRequest { filter: &filter, verify: false, who: "somebody@here", n_expected: 1 };
+    let ReplayStart::New(number) = ledger.begin_replay(&request).await.unwrap() else {
+        panic!("the replay is not new")
+    };
     ledger.choose(number, 10).await.unwrap();
     assert_eq!(ledger.replay(number).await.unwrap().unwrap().n_chosen, 1);
 }
@@ -253,20 +255,20 @@ async fn validity_is_judged_by_the_clock_of_aws() {
         let factory = Factory::with(settings, 1000.0).await;
         let device = factory.ca.flawed(Flaw::Expired, "device");
         std::fs::write(factory.folder().join("device.pem"), &device).unwrap();
-        let (ended, _, stderr) = factory.spawn(&["enqueue", "device.pem", "--batch", "from-a-file"]).wait().await;
-        assert_eq!(ended, Some(if n_calls > 0 { 0 } else { 3 }), "{stderr}");
+        let (exit_code, _, stderr) = factory.spawn(&["enqueue", "device.pem", "--batch", "from-a-file"]).wait().await;
+        assert_eq!(exit_code, Some(if n_calls > 0 { 0 } else { 3 }), "{stderr}");
         assert_eq!(factory.take_jobs().await.len(), n_calls, "{stderr}");
         factory.enqueue(&[device]).await;
         factory.drain().await;
         assert_eq!(factory.outcomes().await, BTreeMap::from([(code, 1)]));
-        assert_eq!(factory.n_calls(), n_calls, "AWS is asked where it may take the certificate");
+        assert_eq!(factory.n_calls(), n_calls, "AWS is called only if it may accept the certificate");
     }
 }
 
-/// Names that this collation sorts in a different order than their bytes.
+/// The collation sorts these names in another order than their bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_pruning_and_recording_never_deadlock_in_any_collation() {
-    let database = Database::of_another_collation().await;
+    let database = Database::with_icu_collation().await;
     let ledger = database.ledger().await;
     let rows = |n: u32| -> Vec<Row> {
         let of = |target: &str| Row { target: target.into(), ..row(n, Code::Ok) };

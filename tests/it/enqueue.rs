@@ -30,11 +30,13 @@ impl Run {
     }
 
     fn n(&self, field: &str) -> u64 {
-        self.numbers[field].as_u64().unwrap_or_else(|| panic!("{field} is no count: {}\n{}", self.numbers, self.stderr))
+        self.numbers[field]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{field} is not a count: {}\n{}", self.numbers, self.stderr))
     }
 
     /// Asserts that every entry is counted exactly once.
-    fn adds_up(&self) {
+    fn assert_adds_up(&self) {
         let rejected: u64 = self.numbers["rejected"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
         assert_eq!(self.n("found"), self.n("to_send") + rejected + self.n("duplicates") + self.n("issuers"));
         assert_eq!(self.n("to_send"), self.n("sent") + self.n("refused_by_queue") + self.n("not_sent"));
@@ -81,7 +83,7 @@ async fn a_folder_of_all_kinds_of_files_becomes_jobs() {
     write(folder, "in/readme.txt", "not read");
     let run = Run::of(&factory, &["in", "--source", "line-1", "--status", "active", "--verify"]).await;
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    run.adds_up();
+    run.assert_adds_up();
     assert_eq!((run.n("sent"), run.n("issuers"), run.n("files"), run.n("skipped_files")), (25, 1, 5, 1));
 
     let jobs = jobs(&factory).await;
@@ -119,7 +121,7 @@ async fn rejects_are_listed_with_everything_needed_to_fix_them() {
     write(factory.folder(), "text.pem", "hello");
     let run = Run::of(&factory, &["bundle.pem", "text.pem"]).await;
     assert_eq!(run.code, Some(3), "{}", run.stderr);
-    run.adds_up();
+    run.assert_adds_up();
     let counts = serde_json::json!({ "expired": 1, "key_too_small": 1, "not_a_certificate": 1 });
     assert_eq!((&run.numbers["rejected"], run.n("sent")), (&counts, 1));
     assert_eq!(run.numbers["rejects_file"], "batch.rejects.jsonl");
@@ -153,7 +155,7 @@ async fn a_resent_rejects_file_keeps_its_refs_and_announces_nothing() {
 
     factory.config.precheck.not_yet_valid = NotYetValid::Warn;
     let run = Run::of(&factory, &["batch.rejects.jsonl"]).await;
-    // The one next to its private key was not kept: its own file must be given.
+    // The certificate next to its private key was not stored in the file: its original must be passed.
     assert_eq!(
         (run.code, run.n("sent"), &run.numbers["rejected"]),
         (Some(3), 3, &serde_json::json!({ "not_kept": 1 })),
@@ -165,7 +167,7 @@ async fn a_resent_rejects_file_keeps_its_refs_and_announces_nothing() {
     let jobs = jobs(&factory).await;
     let refs: BTreeSet<_> = jobs.values().map(|job| job.reference.as_ref().map(Name::as_str)).collect();
     assert_eq!(refs, [Some("SN-2"), Some("SN-3"), Some("SN-4")].into());
-    assert!(jobs.values().all(|job| job.batch_size.is_none()), "the announced number is never raised");
+    assert!(jobs.values().all(|job| job.batch_size.is_none()), "a resent file announces no size");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,11 +230,11 @@ async fn a_certificate_with_its_private_key_is_rejected() {
     write(factory.folder(), "in/5.der", der.secret_der());
     let run = Run::of(&factory, &["in"]).await;
     assert_eq!((run.code, run.n("sent")), (Some(3), 0), "{}", run.stderr);
-    run.adds_up();
+    run.assert_adds_up();
     assert_eq!(run.numbers["rejected"]["private_key"], 5);
     let listed = std::fs::read_to_string(factory.folder().join("batch.rejects.jsonl")).unwrap();
     assert_eq!(listed.lines().count(), 5);
-    assert!(!listed.contains("BEGIN"), "no text of any of them is kept:\n{listed}");
+    assert!(!listed.contains("BEGIN"), "no certificate text is stored:\n{listed}");
     let secret = key.lines().nth(1).unwrap();
     assert!(!run.stderr.contains(secret) && !run.numbers.to_string().contains(secret));
 }
@@ -245,7 +247,7 @@ async fn duplicates_are_sent_once_and_counted() {
     write(factory.folder(), "b.pem", &leaves[1]);
     let run = Run::of(&factory, &["a.pem", "b.pem", "a.pem"]).await;
     assert_eq!((run.code, run.n("duplicates"), run.n("sent")), (Some(0), 6, 3), "{}", run.stderr);
-    run.adds_up();
+    run.assert_adds_up();
     assert_eq!(jobs(&factory).await.len(), 3);
 }
 
@@ -258,7 +260,7 @@ async fn a_known_ca_is_not_sent_as_a_device() {
     write(factory.folder(), "in/b.pem", given.pem() + &given.leaf("device"));
     let run = Run::of(&factory, &["in", "--ca", "in/b.pem"]).await;
     assert_eq!((run.code, run.n("sent"), run.n("issuers")), (Some(0), 1, 2), "{}", run.stderr);
-    run.adds_up();
+    run.assert_adds_up();
     assert_eq!(jobs(&factory).await.values().next().unwrap().reference.as_ref().map(Name::as_str), Some("b"));
 }
 
@@ -293,7 +295,7 @@ async fn entries_that_sqs_rejects_are_not_retried() {
     factory.sandbox.faults().set(fault(fail_entries(2, true), 1)).unwrap();
     let run = Run::of(&factory, &["bundle.pem"]).await;
     assert_eq!((run.code, run.n("sent"), run.n("refused_by_queue")), (Some(3), 3, 2), "{}", run.stderr);
-    run.adds_up();
+    run.assert_adds_up();
     let listed: Vec<_> = rejects(&factory.folder().join("batch.rejects.jsonl"));
     assert!(listed.iter().all(|reject| reject["code"] == "refused_by_queue"));
     let refused: BTreeSet<_> = listed.iter().map(|reject| reject["certificatePem"].as_str().unwrap()).collect();
@@ -307,7 +309,7 @@ async fn entries_that_sqs_never_accepts_are_listed_and_exit_with_1() {
     factory.sandbox.faults().set(Fault { calls: None, ..fault(fail_entries(1, false), 0) }).unwrap();
     let run = Run::of(&factory, &["bundle.pem"]).await;
     assert_eq!((run.code, run.n("sent"), run.n("not_sent")), (Some(1), 2, 1), "{}", run.stderr);
-    run.adds_up();
+    run.assert_adds_up();
     assert_eq!(rejects(&factory.folder().join("batch.rejects.jsonl"))[0]["code"], "not_sent");
     assert!(run.stderr.contains("run this again with --batch batch"), "{}", run.stderr);
 }
@@ -335,8 +337,8 @@ async fn an_interrupt_stops_sending_gracefully() {
     let (code, stdout, stderr) = program.wait().await;
     let run = Run { code, numbers: serde_json::from_str(&stdout).unwrap(), stderr };
     assert_eq!((run.code, run.n("sent")), (Some(130), factory.counts("jobs").sent), "{}", run.stderr);
-    assert!(run.n("not_sent") > 0, "the test shows nothing if all was sent");
-    run.adds_up();
+    assert!(run.n("not_sent") > 0, "the test proves nothing if all were sent");
+    run.assert_adds_up();
     assert!(run.stderr.contains("run this again with --batch batch"), "{}", run.stderr);
 }
 
@@ -366,7 +368,9 @@ async fn a_given_ca_verifies_signatures_and_is_sent_with_every_job() {
     let run = Run::of(&factory, &["bundle.pem", "--ca", "ca.pem"]).await;
     assert_eq!((run.code, &run.numbers["rejected"]["issuer_mismatch"]), (Some(3), &1.into()), "{}", run.stderr);
     let jobs = jobs(&factory).await;
-    let Request::RegisterCertificate(request) = &jobs.values().next().unwrap().request else { panic!("another call") };
+    let Request::RegisterCertificate(request) = &jobs.values().next().unwrap().request else {
+        panic!("another operation")
+    };
     assert_eq!(request.ca_certificate_pem.as_ref(), Some(&other.pem()));
 }
 

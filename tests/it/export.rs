@@ -36,7 +36,7 @@ pub(crate) async fn record_many(ledger: &Ledger, rows: impl IntoIterator<Item = 
     }
 }
 
-/// Returns which certificates an export contains, by the number passed to [`row`], and how often.
+/// Returns how often an export contains each certificate, by the number passed to [`row`].
 fn numbers(lines: &[Value]) -> BTreeMap<u32, usize> {
     let mut numbers = BTreeMap::new();
     for line in lines {
@@ -53,14 +53,14 @@ fn each_once(range: impl IntoIterator<Item = u32>) -> BTreeMap<u32, usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_is_one_line_of_csv() {
     let factory = Factory::new(1000.0).await;
-    let mut end = row(1, Code::Ok);
-    end.outcome.detail = Some("two, \"three\"".into());
-    end.other_names = vec![Names { reference: Some("SN-other".into()), source: None }];
+    let mut first = row(1, Code::Ok);
+    first.outcome.detail = Some("two, \"three\"".into());
+    first.other_names = vec![Names { reference: Some("SN-other".into()), source: None }];
     let time = |time: time::OffsetDateTime| {
         time.truncate_to_second().format(&time::format_description::well_known::Rfc3339).unwrap()
     };
-    let sent_at = time(end.outcome.sent_at);
-    record(&factory.ledger, vec![end]).await;
+    let sent_at = time(first.outcome.sent_at);
+    record(&factory.ledger, vec![first]).await;
     let recorded_at: time::OffsetDateTime =
         sqlx::query_scalar("select recorded_at from registrations").fetch_one(&factory.database.pool).await.unwrap();
     let (code, table, _) = export(&factory, &[BATCH]).await;
@@ -81,32 +81,35 @@ async fn an_outcome_is_one_line_of_json_with_its_attempts() {
     (unreadable.certificate_id, unreadable.serial, unreadable.names) = (None, None, Names::default());
     record(&factory.ledger, vec![row(1, Code::Ok), unreadable]).await;
     let lines = lines(&factory, &[]).await;
-    let good = &lines[0];
-    assert_eq!((&good["ref"], &good["n_attempts"], &good["last_request_id"]), (&json!("SN-1"), &json!(1), &json!("r")));
-    let attempt = &good["attempts"][0];
+    let success = &lines[0];
+    assert_eq!(
+        (&success["ref"], &success["n_attempts"], &success["last_request_id"]),
+        (&json!("SN-1"), &json!(1), &json!("r"))
+    );
+    let attempt = &success["attempts"][0];
     assert_eq!((&attempt["result"], &attempt["ms"]), (&json!("ok"), &json!(7)));
-    assert_eq!(good["other_names"], json!([]));
-    let bad = &lines[1];
+    assert_eq!(success["other_names"], json!([]));
+    let failure = &lines[1];
     for unknown in ["certificate_id", "serial", "ref", "source", "known_status", "last_request_id"] {
-        assert_eq!(bad[unknown], Value::Null, "{unknown}");
+        assert_eq!(failure[unknown], Value::Null, "{unknown}");
     }
-    assert_eq!((&bad["status"], &bad["code"]), (&json!("rejected"), &json!("not_a_certificate")));
-    let fields: BTreeSet<&str> = good.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!((&failure["status"], &failure["code"]), (&json!("rejected"), &json!("not_a_certificate")));
+    let fields: BTreeSet<&str> = success.as_object().unwrap().keys().map(String::as_str).collect();
     let titles = TITLES.split(',').chain(["n_attempts"]).collect();
-    assert_eq!(fields, titles, "the fields are the table's columns");
+    assert_eq!(fields, titles, "the fields are the CSV columns");
 }
 
-/// A name may begin with `=`, `+`, `-` and `@`, and a detail, which may repeat what AWS says, with anything.
+/// A name may begin with `=`, `+`, `-` or `@`; a detail may repeat what AWS says, so it may begin with anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn csv_defuses_formulas_and_json_keeps_them() {
     let factory = Factory::new(1000.0).await;
-    let mut end = row(1, Code::Expired);
-    end.names = Names { reference: Some("=1+1".into()), source: Some("@line".into()) };
-    end.outcome.detail = Some("=HYPERLINK(\"http://x\",\"y\")".into());
+    let mut first = row(1, Code::Expired);
+    first.names = Names { reference: Some("=1+1".into()), source: Some("@line".into()) };
+    first.outcome.detail = Some("=HYPERLINK(\"http://x\",\"y\")".into());
     let mut other = row(2, Code::Expired);
     other.names = Names { reference: Some("-SN".into()), source: Some("+49".into()) };
     other.outcome.detail = Some("\tx".into());
-    record(&factory.ledger, vec![end, other]).await;
+    record(&factory.ledger, vec![first, other]).await;
     let (_, table, _) = export(&factory, &[BATCH]).await;
     let wanted = ",'=1+1,'@line,rejected,expired,\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",";
     assert!(table.contains(wanted), "{table}");
@@ -125,7 +128,7 @@ async fn an_export_has_every_outcome_once_in_key_order() {
     assert_eq!(numbers(&lines), each_once(0..5_010));
     let keys: Vec<_> =
         lines.iter().map(|line| (line["target"].to_string(), line["certificate_id"].to_string())).collect();
-    assert!(keys.is_sorted(), "the order is that of the primary key");
+    assert!(keys.is_sorted(), "rows are in the order of the primary key");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,19 +177,19 @@ async fn an_export_stays_complete_while_rows_are_written() {
     let mut out = BufReader::new(program.0.stdout.take().unwrap());
     let mut data = String::new();
     out.read_line(&mut data).await.unwrap();
-    // The pipe is full long before the last row. What is written now lies before and after the export's position, and
-    // changes rows that it has yet to read.
+    // The pipe is full long before the last row. Rows written now lie before and after the position of the export, and
+    // some replace rows that it has not read yet.
     record_many(&factory.ledger, (0..5_000).map(|n| row(n * 2 + 1, Code::Timeout))).await;
     record_many(&factory.ledger, (0..5_000).map(|n| row(n * 2, Code::Ok))).await;
     out.read_to_string(&mut data).await.unwrap();
     assert_eq!(program.wait().await.0, Some(0));
     let lines: Vec<Value> = data.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let found = numbers(&lines);
-    assert!(found.values().all(|&n| n == 1), "none is there twice");
-    assert!((0..5_000).all(|n| found.contains_key(&(n * 2))), "what was there at the beginning is there");
+    assert!(found.values().all(|&n| n == 1), "no row appears twice");
+    assert!((0..5_000).all(|n| found.contains_key(&(n * 2))), "every row of the beginning is exported");
     let status = |n: usize| lines[n]["status"].as_str().unwrap().to_owned();
     assert_eq!((status(0), status(lines.len() - 1)), ("exhausted".into(), "exhausted".into()));
-    assert!(lines.iter().any(|line| line["status"] == "registered"), "it was written meanwhile");
+    assert!(lines.iter().any(|line| line["status"] == "registered"), "rows written meanwhile are read");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,16 +209,16 @@ async fn a_reader_that_closes_early_ends_the_export_quietly() {
 async fn an_output_file_is_complete_and_replaced_only_with_force() {
     let factory = Factory::new(1000.0).await;
     record(&factory.ledger, (0..3).map(|n| row(n, Code::Ok)).collect()).await;
-    let file = factory.folder().join("ends.csv");
-    let (code, data, stderr) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
-    assert_eq!((code, data.as_str(), stderr.as_str()), (Some(0), "", "3 outcomes written to ends.csv\n"));
+    let file = factory.folder().join("outcomes.csv");
+    let (code, data, stderr) = export(&factory, &[BATCH, "--output", "outcomes.csv"]).await;
+    assert_eq!((code, data.as_str(), stderr.as_str()), (Some(0), "", "3 outcomes written to outcomes.csv\n"));
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4);
 
     record(&factory.ledger, vec![row(3, Code::Ok)]).await;
-    let (code, _, stderr) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
-    assert_eq!((code, stderr.as_str()), (Some(1), "error: ends.csv already exists: `--force` replaces it\n"));
-    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4, "it is as it was");
-    let (code, _, stderr) = export(&factory, &[BATCH, "--output", "ends.csv", "--force"]).await;
+    let (code, _, stderr) = export(&factory, &[BATCH, "--output", "outcomes.csv"]).await;
+    assert_eq!((code, stderr.as_str()), (Some(1), "error: outcomes.csv already exists: `--force` replaces it\n"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4, "the file is unchanged");
+    let (code, _, stderr) = export(&factory, &[BATCH, "--output", "outcomes.csv", "--force"]).await;
     assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 5);
 }

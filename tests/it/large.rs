@@ -24,7 +24,7 @@ async fn send_large(factory: &Factory, n: usize, n_bytes: usize) {
     }
 }
 
-/// A page with all of them takes several timeouts on this link.
+/// A page with all outcomes takes several timeouts on this link.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_too_large_for_a_slow_link_are_split() {
     let mut factory = factory().await;
@@ -35,7 +35,7 @@ async fn pages_too_large_for_a_slow_link_are_split() {
     factory.enqueue(&factory.leaves(20)).await;
     let service = Service::start(&factory.config, Until::Empty, CancellationToken::new()).await.unwrap();
     proxy.conduct(Conduct::Narrow(4_000_000));
-    tokio::time::timeout(Duration::from_mins(2), service.run()).await.expect("it goes on").unwrap();
+    tokio::time::timeout(Duration::from_mins(2), service.run()).await.expect("the worker does not finish").unwrap();
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::PemTooLong, 40), (Code::Ok, 20)]));
     assert_eq!((factory.counts("jobs").deleted, factory.n_calls()), (60, 20));
 }
@@ -50,12 +50,12 @@ async fn a_row_that_takes_longer_than_the_timeout_is_still_written() {
     send_large(&factory, 1, 900_000).await;
     let service = Service::start(&factory.config, Until::Empty, CancellationToken::new()).await.unwrap();
     proxy.conduct(Conduct::Narrow(500_000));
-    tokio::time::timeout(Duration::from_mins(1), service.run()).await.expect("it goes on").unwrap();
+    tokio::time::timeout(Duration::from_mins(1), service.run()).await.expect("the worker does not finish").unwrap();
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::PemTooLong, 1)]));
 }
 
 /// Returns the peak memory of a process, in MiB.
-fn peak(pid: u32) -> Option<u64> {
+fn peak_mib(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
@@ -68,16 +68,16 @@ async fn three_hundred_large_messages_need_at_most_400_mib() {
     send_large(&factory, 300, 1_000_000).await;
     let mut serving = factory.command(&["serve", "--until-empty"]).spawn().unwrap();
     let pid = serving.id().unwrap();
-    let mut most = 0;
-    let ended = loop {
-        most = most.max(peak(pid).unwrap_or_default());
-        if let Ok(ended) = tokio::time::timeout(Duration::from_millis(20), serving.wait()).await {
-            break ended.unwrap();
+    let mut highest = 0;
+    let exit_status = loop {
+        highest = highest.max(peak_mib(pid).unwrap_or_default());
+        if let Ok(exit_status) = tokio::time::timeout(Duration::from_millis(20), serving.wait()).await {
+            break exit_status.unwrap();
         }
     };
-    assert_eq!(ended.code(), Some(3), "all are rejected");
+    assert_eq!(exit_status.code(), Some(3), "all are rejected");
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::PemTooLong, 300)]));
-    assert!((1..=400).contains(&most), "{most} MiB");
+    assert!((1..=400).contains(&highest), "{highest} MiB");
 }
 
 /// Runs a worker under shell limits until the queue is empty; returns its standard error.

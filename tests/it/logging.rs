@@ -1,5 +1,5 @@
-//! Whatever happens to standard error, the work is done, stop signals are obeyed, and lost lines are counted. Repeated
-//! lines are counted too, and every line is plain text for people.
+//! Whatever happens to standard error, the work is done, stop signals work, and lost lines are counted. Repeated lines
+//! are counted too, and every line is readable for people.
 
 use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpListener};
@@ -52,12 +52,12 @@ async fn n_lost(address: SocketAddr) -> u64 {
 }
 
 /// Waits until every job is done.
-async fn all_done(factory: &Factory, n: usize) {
+async fn until_all_are_done(factory: &Factory, n: usize) {
     factory.until("all are deleted", async |f| f.counts("jobs").deleted == n as u64).await;
     assert_eq!(factory.n_calls(), n);
 }
 
-/// Stops a service and checks that it obeys.
+/// Stops a service and checks its exit code.
 async fn stop(program: Program) {
     program.signal("TERM");
     let (code, _, _) = program.wait().await;
@@ -71,7 +71,7 @@ async fn a_full_log_disk_loses_only_log_lines() {
     let (mut command, address) = command(&factory);
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let program = Program(command.stderr(full).spawn().unwrap());
-    all_done(&factory, 20).await;
+    until_all_are_done(&factory, 20).await;
     assert!(n_lost(address).await > 20);
     stop(program).await;
 }
@@ -84,7 +84,7 @@ async fn a_closed_pipe_loses_only_log_lines() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let program = Program(command.stderr(writer).spawn().unwrap());
-    all_done(&factory, 20).await;
+    until_all_are_done(&factory, 20).await;
     assert!(n_lost(address).await > 20);
     stop(program).await;
 }
@@ -100,7 +100,7 @@ async fn a_standard_error_closed_at_startup_does_no_harm() {
     shell.args(["-c", r#"exec "$0" "$@" 2>&-"#]).arg(program.get_program()).args(program.get_args());
     shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).kill_on_drop(true);
     let program = Program(shell.spawn().unwrap());
-    all_done(&factory, 20).await;
+    until_all_are_done(&factory, 20).await;
     assert_eq!(n_lost(address).await, 0);
     stop(program).await;
 }
@@ -111,7 +111,7 @@ async fn a_stalled_log_reader_blocks_nothing() {
     let (mut command, address) = command(&factory);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let log = child.stderr.take().unwrap();
-    all_done(&factory, N_JOBS).await;
+    until_all_are_done(&factory, N_JOBS).await;
     assert!(n_lost(address).await > 0);
 
     // The pipe is still full: the program waits only a limited time for its last lines.
@@ -126,7 +126,7 @@ async fn a_resumed_log_reader_learns_how_many_lines_were_lost() {
     let (mut command, address) = command(&factory);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let log = child.stderr.take().unwrap();
-    all_done(&factory, N_JOBS).await;
+    until_all_are_done(&factory, N_JOBS).await;
     let n_before = n_lost(address).await;
 
     let mut lines = BufReader::new(log).lines();
@@ -180,7 +180,7 @@ async fn a_log_file_at_its_size_limit_stops_nothing() {
     limited.envs(command.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
     let log = std::fs::File::create(factory.folder().join("serve.log")).unwrap();
     let program = Program(limited.stdout(Stdio::null()).stderr(log).kill_on_drop(true).spawn().unwrap());
-    all_done(&factory, N_JOBS).await;
+    until_all_are_done(&factory, N_JOBS).await;
     factory.until("lost lines are counted", async |_| n_lost(address).await > 0).await;
     stop(program).await;
 }
@@ -189,7 +189,7 @@ fn error(code: &str, status: u16) -> Effect {
     Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false }
 }
 
-/// Returns the last field of a line: how often it was repeated, or 1 for the line itself.
+/// Returns how many lines a line stands for: its `repeated` field, or 1.
 fn n_lines(line: &str) -> usize {
     line.rsplit_once(" repeated=").map_or(1, |(_, n)| n.parse().unwrap())
 }
@@ -199,7 +199,7 @@ async fn repeated_receive_failures_are_a_few_lines_with_an_exact_count() {
     let factory = Factory::new(1000.0).await;
     let program = factory.spawn(&["serve"]);
     let n_calls = |f: &Factory| f.sandbox.ledger().summary(ApiOperation::ReceiveMessage).calls;
-    factory.until("it receives", async |f| n_calls(f) > 0).await;
+    factory.until("the worker receives", async |f| n_calls(f) > 0).await;
     factory.sandbox.faults().set(Fault::new(ApiOperation::ReceiveMessage, error("AccessDenied", 403))).unwrap();
     let n_denied = |f: &Factory| {
         let answers = f.sandbox.ledger().summary(ApiOperation::ReceiveMessage).answers;
@@ -214,7 +214,7 @@ async fn repeated_receive_failures_are_a_few_lines_with_an_exact_count() {
     assert!((2..=3).contains(&lines.len()) && lines[1].contains(" repeated="), "{log}");
 }
 
-/// Fails if a text contains something meant only for programmers: a debug form, a number with many digits.
+/// Fails if a text contains something that only programmers understand: a debug format, a number with many digits.
 fn assert_plain(text: &str) {
     for line in text.lines() {
         // Ignore the timestamp, whose seconds have six decimals.
@@ -241,7 +241,7 @@ fn has_small_unit(line: &str) -> bool {
     line.match_indices("ns").any(is_span) || line.match_indices("µs").any(is_span)
 }
 
-/// Returns a job whose factory line also sent the private key.
+/// Returns a job that also contains the private key.
 fn job_with_private_key(factory: &Factory) -> String {
     let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n";
     let certificate_pem = key.to_owned() + &factory.ca.leaf("device");
@@ -254,7 +254,7 @@ async fn problems_are_logged_in_plain_language() {
     let factory = Factory::new(200.0).await;
     let short = Duration::from_secs(2);
     for fault in [
-        // Every fault counts the calls that it could have struck.
+        // A fault also counts the calls that another fault struck.
         Fault::new(ApiOperation::RegisterCertificate, error("AccessDeniedException", 403)).calls(2),
         Fault::new(ApiOperation::RegisterCertificate, Effect::Throttle).calls(12),
         Fault::new(ApiOperation::RegisterCertificate, error("ServiceUnavailableException", 503)).during(short),
@@ -317,11 +317,11 @@ async fn interrupted_twice(factory: &Factory, operation: ApiOperation, arguments
     factory.sandbox.faults().set(Fault::new(operation, Effect::Hang { executed: false })).unwrap();
     let n_before = factory.sandbox.ledger().summary(operation).calls;
     let mut program = factory.spawn(arguments);
-    factory.until("it calls", async |f| f.sandbox.ledger().summary(operation).calls > n_before).await;
+    factory.until("the command calls", async |f| f.sandbox.ledger().summary(operation).calls > n_before).await;
     program.signal("INT");
     // Wait until the first signal is handled, so that the second is not merged with it.
-    let ended = tokio::time::timeout(Duration::from_millis(500), program.0.wait()).await;
-    assert!(ended.is_err(), "the test shows nothing where one signal is enough");
+    let exited = tokio::time::timeout(Duration::from_millis(500), program.0.wait()).await;
+    assert!(exited.is_err(), "the test proves nothing if one signal stops the command");
     program.signal("INT");
     let began = std::time::Instant::now();
     let (code, _, stderr) = program.wait().await;

@@ -9,7 +9,7 @@ use crate::ledger::page;
 use crate::status::missing::quiet_for;
 use crate::status::{numbers, status};
 
-/// Values of `batchSize` in an otherwise valid job, and why the body is then not a job.
+/// Values of `batchSize` in an otherwise valid job, and how the error shows them.
 const WRONG: [(&str, &str); 6] = [
     ("1000000000001", "1000000000001"),
     ("18446744073709551615", "18446744073709551615"),
@@ -44,7 +44,7 @@ async fn an_out_of_range_batch_size_is_quarantined_with_its_value() {
         assert!(detail.starts_with(wanted_detail), "{detail}");
     }
     assert_eq!(numbers(&factory, &[]).await["announced"], json!(BATCH_SIZE_MAX));
-    assert_eq!(factory.ledger.missing_jobs().await.unwrap(), None, "messages may be on their way");
+    assert_eq!(factory.ledger.missing_jobs().await.unwrap(), None, "messages may still be in the queue");
 }
 
 /// Premise: before this bound existed, the program recorded 2^63-1 for every greater size. The sum of two such values
@@ -65,11 +65,15 @@ async fn huge_announced_sizes_break_neither_status_nor_metrics() {
     sqlx::query("update batches set announced = 9223372036854775807").execute(&factory.database.pool).await.unwrap();
     quiet_for(&factory.database, "5 minutes").await;
 
-    assert_eq!(factory.ledger.missing_jobs().await.unwrap(), Some(i64::MAX.cast_unsigned()), "at least so many");
+    assert_eq!(
+        factory.ledger.missing_jobs().await.unwrap(),
+        Some(i64::MAX.cast_unsigned()),
+        "the count is capped at the maximum"
+    );
     let worker = factory.serve().await;
     // Prometheus has no integers: it prints the nearest number that it can represent.
     factory
-        .until("the gauge shows it", async |_| {
+        .until("the gauge shows the number", async |_| {
             worker.metrics().await.contains("\nmuster_batch_missing_jobs 922337203685477")
         })
         .await;
@@ -79,7 +83,7 @@ async fn huge_announced_sizes_break_neither_status_nor_metrics() {
     assert_eq!(
         text.matches("9,223,372,036,854,775,807").count(),
         6,
-        "announced by three, missing of two and in all: {text}"
+        "three announced sizes, two counts of missing jobs and their total: {text}"
     );
     let (code, text, stderr) = status(&factory, &[BATCH, "--measure", "10ms"]).await;
     assert_eq!(code, Some(0), "{stderr}");

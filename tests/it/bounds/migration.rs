@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::database::Database;
 use crate::ledger::{record, row};
 
-/// How long a test waits for something that must happen.
+/// How long a test waits for an event.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Returns a ledger as version 7 left it.
@@ -54,7 +54,7 @@ async fn forget_steps_after(database: &Database, version: i64) {
             alter table queue_readings drop column if exists n_messages, drop column if exists n_dead",
         ),
     ];
-    for (_, undo) in UNDO.into_iter().filter(|(its, _)| *its > version) {
+    for (_, undo) in UNDO.into_iter().filter(|(step, _)| *step > version) {
         sqlx::raw_sql(undo).execute(&database.pool).await.unwrap();
     }
     let forget = "delete from _sqlx_migrations where version > $1";
@@ -88,7 +88,7 @@ fn new_index() -> Vec<(String, bool)> {
 }
 
 async fn migrate(ledger: Ledger) {
-    tokio::time::timeout(PATIENCE, ledger.migrate()).await.expect("it does not end").unwrap();
+    tokio::time::timeout(PATIENCE, ledger.migrate()).await.expect("the migration does not finish").unwrap();
 }
 
 /// Waits until `n` other sessions are in a state.
@@ -151,7 +151,7 @@ async fn an_index_with_an_interrupted_build_is_rebuilt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_migrations_do_not_deadlock() {
     let database = at_version_7().await;
-    // The first one's build waits for this writer until the others wait for their turn.
+    // The first process's index build waits for this writer until the other processes wait for their turn.
     let mut writer = PgConnection::connect(&database.url).await.unwrap();
     writer.execute("begin; lock table registrations in row exclusive mode").await.unwrap();
     let mut processes = JoinSet::new();
@@ -162,8 +162,8 @@ async fn concurrent_migrations_do_not_deadlock() {
     // Without turns they would now be about to drop the index under construction.
     until_some_session(&database, "query ~ 'advisory_xact_lock|drop_broken_index'", 3).await;
     writer.execute("commit").await.unwrap();
-    while let Some(ended) = processes.join_next().await {
-        ended.unwrap();
+    while let Some(joined) = processes.join_next().await {
+        joined.unwrap();
     }
     assert_eq!(serial_indexes(&database).await, new_index());
 }
@@ -181,8 +181,8 @@ async fn a_migration_waiting_for_a_long_reader_does_not_block_writers() {
     let write = "insert into rate_limits (account, region, operation, ceiling, rate, noted_rate, next_free)
         values ('123456789012', 'us-east-1', 'RegisterCertificate', 1, 1, 1, now())";
     let written = tokio::time::timeout(PATIENCE, sqlx::query(write).execute(&database.pool));
-    written.await.expect("the step holds writers up").unwrap();
-    assert!(!migrating.is_finished(), "the reader is still there");
+    written.await.expect("the migration blocks writers").unwrap();
+    assert!(!migrating.is_finished(), "the reader still holds its lock");
     reader.execute("rollback").await.unwrap();
     migrating.await.unwrap();
     database.ledger().await.check_schema().await.unwrap();
@@ -219,7 +219,7 @@ async fn break_index(database: &Database) {
     sqlx::query(query).execute(&database.pool).await.unwrap();
 }
 
-/// Premise: a build that was refused a lock leaves an invalid index behind, which `if not exists` takes for a finished
+/// Premise: a build that does not get its lock leaves an invalid index behind, which `if not exists` takes for a valid
 /// one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_rebuilds_an_index_left_invalid_by_the_last_try() {
@@ -234,7 +234,7 @@ async fn a_retry_rebuilds_an_index_left_invalid_by_the_last_try() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, dropped).await.expect("the next try takes it for a finished one");
+    tokio::time::timeout(PATIENCE, dropped).await.expect("the next try takes the invalid index for a valid one");
     reader.execute("rollback").await.unwrap();
     migrating.await.unwrap();
     assert_eq!(serial_indexes(&database).await, new_index());
@@ -257,7 +257,7 @@ async fn migrate_rebuilds_invalid_and_missing_indexes() {
 }
 
 /// Premise: at these isolation levels a transaction keeps its snapshot until it ends, and a concurrent index build
-/// waits for all older snapshots, including that of the process's own turn.
+/// waits for all older snapshots, including that of the transaction in which the process holds its turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_work_at_any_default_isolation_level() {
     for isolation in ["repeatable read", "serializable"] {
@@ -286,8 +286,8 @@ async fn leases_work_at_serializable_default_isolation() {
             }
         });
     }
-    while let Some(ended) = workers.join_next().await {
-        ended.unwrap();
+    while let Some(joined) = workers.join_next().await {
+        joined.unwrap();
     }
 }
 
@@ -302,14 +302,14 @@ async fn waiting_to_migrate_starts_a_new_transaction_for_each_try() {
     let query = "select xact_start::text
         from pg_stat_activity
         where query like '-- wait_for_turn%' and xact_start is not null and datname = current_database()";
-    let mut began = std::collections::BTreeSet::new();
+    let mut starts_seen = std::collections::BTreeSet::new();
     let asking = async {
-        while began.len() < 3 {
+        while starts_seen.len() < 3 {
             let starts: Vec<String> = sqlx::query_scalar(query).fetch_all(&database.pool).await.unwrap();
-            began.extend(starts);
+            starts_seen.extend(starts);
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.expect("it asks in one transaction");
+    tokio::time::timeout(PATIENCE, asking).await.expect("it waits in a single transaction");
     turn.close().await.unwrap();
     waiting.await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Parsing returns for any body, and its result reveals nothing of the body.
+//! Parsing any body returns a job or an error, and the error reveals nothing of the body.
 
 use muster_core::job::{
     BATCH_SIZE_MAX, CertificateMode, CertificateStatus, Job, Name, ParseError, RegisterCaCertificate,
@@ -12,7 +12,7 @@ use strum::VariantArray;
 const SECRET: &str = "-----BEGIN PRIVATE KEY-----\u{1b}\0`, expected `\"SECRET";
 
 /// Parses a body and checks what must hold for every result.
-fn answer(body: &str) {
+fn check_parse(body: &str) {
     match Job::parse(body) {
         Ok(job) => assert_eq!(Job::parse(&job.to_body()).unwrap(), job),
         Err(error) => {
@@ -149,17 +149,17 @@ fn changed_messages() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn arbitrary_text_parses_or_fails_cleanly(body in any::<String>()) {
-        answer(&body);
+        check_parse(&body);
     }
 
     #[test]
     fn arbitrary_json_parses_or_fails_cleanly(body in values()) {
-        answer(&body.to_string());
+        check_parse(&body.to_string());
     }
 
     #[test]
     fn a_changed_message_parses_or_fails_cleanly(body in changed_messages()) {
-        answer(&body.to_string());
+        check_parse(&body.to_string());
     }
 
     #[test]
@@ -173,7 +173,7 @@ proptest! {
         let at = at.index(chars.len());
         let end = chars.len().min(at + n_cut);
         chars.splice(at..end, piece.chars());
-        answer(&chars.into_iter().collect::<String>());
+        check_parse(&chars.into_iter().collect::<String>());
     }
 
     #[test]
@@ -206,7 +206,7 @@ fn errors_repeat_no_possible_secret() {
         of_ca(&format!(r#""registrationConfig":{{"templateBody":[{quoted}]}}"#)),
     ] {
         assert!(Job::parse(&body).is_err(), "{body}");
-        answer(&body);
+        check_parse(&body);
     }
 }
 

@@ -33,8 +33,8 @@ fn garbage_after_der_is_rejected_by_enqueue_and_worker() {
         let content = [der(&leaf).as_slice(), garbage].concat();
         assert!(registers(&pem::encode(pem::CERTIFICATE, &content)).is_err(), "{garbage:?}");
         let planned = Planned::of(&[("a.der", content)]);
-        assert_eq!(planned.rejects.len(), 1, "{garbage:?}: it is never ignored");
-        // The certificate itself is certain, and has its own entry.
+        assert_eq!(planned.rejects.len(), 1, "{garbage:?}: garbage is never ignored");
+        // The certificate itself is unambiguous and has its own entry.
         assert_eq!(planned.ids(), ids(&[&leaf]));
     }
 }
@@ -82,7 +82,7 @@ fn utf16_is_read_with_or_without_bom_and_after_other_text() {
             let text = text.replace('\n', "\r\n");
             assert_eq!(Planned::of(&[("a.pem", utf16(&text, to_bytes))]).ids(), ids(&[&one, &other]));
         }
-        // What PowerShell's `>>` makes of a file in another encoding.
+        // PowerShell's `>>` appends UTF-16 to a file in another encoding.
         let appended = [one.as_bytes(), &utf16(&other, to_bytes)].concat();
         assert_eq!(Planned::of(&[("a.pem", appended)]).ids(), ids(&[&one, &other]));
     }

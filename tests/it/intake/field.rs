@@ -1,4 +1,4 @@
-//! Files modeled on what people reported, with the results stated in the folder itself.
+//! Files modeled on what people reported; the folder itself has the expected results.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::registers;
 use crate::factory::{BATCH, Factory};
 
-/// Returns the folder, or nothing if this machine does not have it.
+/// Returns the folder, if this machine has it.
 fn folder() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/field");
     if !folder.exists() {

@@ -110,7 +110,7 @@ fn an_unreadable_block_is_rejected_with_its_line() {
 }
 
 /// Parser terms that operators do not know.
-const PARSERS_WORDS: [&str; 12] =
+const PARSER_TERMS: [&str; 12] =
     ["nom", "BER", "DER ", "Tag(", "Eof", "Invalid", "Unexpected", "None", "Some(", "Err", "asn1", "ASN.1 error"];
 
 #[test]
@@ -118,7 +118,7 @@ fn reasons_contain_no_parser_terms() {
     for (what, damaged) in unreadable() {
         let planned = Planned::of(&[("a.pem", damaged.into_bytes())]);
         let reason = &planned.rejects[0].reason;
-        assert!(reason.len() > 20 && PARSERS_WORDS.iter().all(|word| !reason.contains(word)), "{what}: {reason}");
+        assert!(reason.len() > 20 && PARSER_TERMS.iter().all(|word| !reason.contains(word)), "{what}: {reason}");
         assert!(!reason.contains("certificatePem"), "{what}: {reason}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the ledger returns about a batch as a whole.
+//! What the ledger returns about a batch.
 
 use std::collections::BTreeMap;
 
