@@ -113,7 +113,7 @@ async fn silent_connections_are_replaced() {
             assert!(matches!(recorded, Err(LedgerError::Timeout(_))), "{recorded:?}");
         }
         gate.rollback().await.unwrap();
-        ledger.ping().await.expect("the pool can open a new connection");
+        ledger.ping().await.expect("the pool has no room for a new connection");
     }
 }
 

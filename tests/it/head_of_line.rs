@@ -51,7 +51,7 @@ async fn a_target_with_a_small_quota_does_not_hold_back_another() {
     until_default_target_is_done(&factory).await;
     let n_slow = slow.ledger().n_certificates();
     assert!(n_slow < N / 2, "{n_slow} of the slow target's jobs are registered: the other target waited for them");
-    assert!(factory.outcomes().await.contains_key(&Code::TargetBusy), "none made room");
+    assert!(factory.outcomes().await.contains_key(&Code::TargetBusy), "no job was parked to make room");
     until_all_are_registered(&factory).await;
     factory.until("no hold is left", async |f| f.ledger.holds_report().await.unwrap().is_empty()).await;
     service.stop().await;
@@ -86,7 +86,7 @@ async fn jobs_parked_to_make_room_are_resent_before_the_worker_stops() {
     enqueue(&factory).await;
     factory.drain().await;
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 2 * N as u64)]));
-    assert!(factory.counts("again").sent > 0, "none made room");
+    assert!(factory.counts("again").sent > 0, "no job was parked to make room");
     assert_eq!(slow.ledger().summary(ApiOperation::RegisterCertificate).calls, N);
 }
 

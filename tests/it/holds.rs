@@ -250,7 +250,7 @@ async fn probes_of_single_certificate_holds_share_that_limit_and_back_off() {
     assert!((19..=60).contains(&n_granted), "{n_granted}");
     let n_probes: i64 =
         sqlx::query_scalar("select sum(n_probes)::bigint from holds").fetch_one(&database.pool).await.unwrap();
-    assert_eq!(n_probes, n_granted, "each granted probe counts");
+    assert_eq!(n_probes, n_granted, "each granted probe lengthens the next interval");
 }
 
 /// Opens a hundred holds of one certificate each whose probe is due, at a quota of a hundred per second.

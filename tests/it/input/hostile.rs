@@ -14,7 +14,7 @@ async fn a_hostile_request_is_rejected_without_a_call() {
     let factory = Factory::new(1000.0).await;
     let mut n_sent = 0;
     for hostile in hostile::corpus().into_iter().filter(|hostile| hostile.request.ca_certificate_pem.is_none()) {
-        // With the factory's CA as the issuer, every case is rejected without a call.
+        // Their issuer is unknown: with the factory's CA in the request, every case is rejected without a call.
         let ca_certificate_pem = Some(factory.ca.pem());
         let body = Factory::job_of(RegisterCertificate { ca_certificate_pem, ..hostile.request }).to_body();
         if body.len() <= MESSAGE_MAX {
