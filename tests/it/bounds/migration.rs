@@ -309,7 +309,7 @@ async fn waiting_to_migrate_starts_a_new_transaction_for_each_try() {
             starts_seen.extend(starts);
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.expect("it waits in a single transaction");
+    tokio::time::timeout(PATIENCE, asking).await.expect("the process waits in a single transaction");
     turn.close().await.unwrap();
     waiting.await.unwrap();
 }

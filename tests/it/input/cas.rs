@@ -43,8 +43,8 @@ fn not_jobs() -> Vec<Case> {
         no_job("a tag in small letters", of_ca(r#","tags":[{"key":"a"}]"#)),
         no_job("a tag with a number", of_ca(r#","tags":[{"Key":"a","Value":1}]"#)),
         Case::no_job("a lone surrogate in a tag", "not_json", of_ca(r#","tags":[{"Key":"\udc00"}]"#)),
-        no_job("a CA beside a device without one", of_device(r#""certificatePem":"x","caCertificatePem":"y""#)),
-        no_job("an older status beside it", of_device(r#""certificatePem":"x","setAsActive":true"#)),
+        no_job("a CA next to a device without one", of_device(r#""certificatePem":"x","caCertificatePem":"y""#)),
+        no_job("setAsActive for a device", of_device(r#""certificatePem":"x","setAsActive":true"#)),
         no_job("no device", of_device(r#""status":"ACTIVE""#)),
     ]
 }
