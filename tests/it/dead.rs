@@ -29,7 +29,7 @@ async fn open_queue(factory: &Factory, name: &str) -> Queue {
 }
 
 /// Sends bodies to the dead-letter queue, as if they had been received too often.
-async fn bury(factory: &Factory, bodies: &[String]) {
+async fn send_dead_letters(factory: &Factory, bodies: &[String]) {
     let queue = open_queue(factory, "jobs-dead").await;
     for ten in bodies.chunks(queue::CALL_MAX) {
         let ten: Vec<_> = ten.iter().map(|body| OutgoingMessage { body: body.clone(), group: None }).collect();
@@ -57,7 +57,7 @@ async fn audited(factory: &Factory) -> Vec<(String, Value)> {
 async fn listing_shows_no_bodies_and_leaves_the_messages() {
     let factory = Factory::new(1000.0).await;
     let body = Job { reference: Some("SN-1".parse().unwrap()), ..Factory::job(&factory.ca.leaf("one")) }.to_body();
-    bury(&factory, &[body, "no job".to_owned()]).await;
+    send_dead_letters(&factory, &[body, "no job".to_owned()]).await;
     let letters = dead_json(&factory, &["list"], 0).await;
     let letters = letters.as_array().unwrap();
     assert_eq!(letters.len(), 2);
@@ -91,7 +91,7 @@ async fn a_dead_letter_is_resent_and_registered() {
     factory.enqueue(&factory.leaves(1)).await;
     factory
         .until("the message is dead", async |f| {
-            // The last of these receives moves it.
+            // The last of these receives moves it to the dead-letter queue.
             for message in f.queue.receive(1, Duration::ZERO).await.unwrap() {
                 f.queue.hide(&[message.receipt], Duration::ZERO).await.unwrap();
             }
@@ -116,7 +116,7 @@ async fn messages_that_are_not_jobs_stay_and_are_counted() {
     let mut bodies: Vec<_> = (0..12).map(|n| job(&factory, "a", n)).collect();
     bodies.push("no job".to_owned());
     bodies.push(Job { target: "mars".parse().unwrap(), ..Factory::job(&factory.ca.leaf("m")) }.to_body());
-    bury(&factory, &bodies).await;
+    send_dead_letters(&factory, &bodies).await;
 
     let dry = dead_json(&factory, &["replay", "--all", "--dry-run"], 0).await;
     assert_eq!((&dry[0]["done"], &dry[0]["dry_run"]), (&json!(12), &json!(true)));
@@ -138,7 +138,7 @@ async fn only_selected_messages_are_resent_to_the_second_queue() {
     let factory = Factory::new(1000.0).await;
     let aws = identity::load(&factory.config.aws.access()).await;
     queue::create(&aws, "again", &QueueAttributes { ..queue_attributes() }).await.unwrap();
-    bury(&factory, &[job(&factory, "a", 1), job(&factory, "b", 1), job(&factory, "b", 2)]).await;
+    send_dead_letters(&factory, &[job(&factory, "a", 1), job(&factory, "b", 1), job(&factory, "b", 2)]).await;
     let second = ["--set", "queue.replay=again"];
     let (code, text, _) = dead(&factory, &[&["replay", "--batch", "b", "--yes"], &second[..]].concat()).await;
     assert_eq!(code, Some(0));
@@ -159,7 +159,7 @@ async fn only_selected_messages_are_resent_to_the_second_queue() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_sqs_does_not_accept_stay_and_become_visible_again() {
     let factory = Factory::new(1000.0).await;
-    bury(&factory, &[job(&factory, "a", 1), job(&factory, "a", 2)]).await;
+    send_dead_letters(&factory, &[job(&factory, "a", 1), job(&factory, "a", 2)]).await;
     let effect = Effect::FailEntries { entries: 1, code: "InternalError".into(), sender_fault: false };
     factory.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, effect).calls(1)).unwrap();
     let done = dead_json(&factory, &["replay", "--all", "--yes"], 3).await;
@@ -177,7 +177,7 @@ async fn messages_sqs_does_not_accept_stay_and_become_visible_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_resent_twice_is_registered_once() {
     let factory = Factory::new(1000.0).await;
-    bury(&factory, &[job(&factory, "batch", 1)]).await;
+    send_dead_letters(&factory, &[job(&factory, "batch", 1)]).await;
     let effect = Effect::FailEntries { entries: 1, code: "InternalError".into(), sender_fault: false };
     factory.sandbox.faults().set(Fault::new(ApiOperation::DeleteMessageBatch, effect).calls(1)).unwrap();
     let done = dead_json(&factory, &["replay", "--all", "--yes"], 3).await;
@@ -192,7 +192,7 @@ async fn a_message_resent_twice_is_registered_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_list_releases_its_messages() {
     let factory = Factory::new(1000.0).await;
-    bury(&factory, &[job(&factory, "a", 1)]).await;
+    send_dead_letters(&factory, &[job(&factory, "a", 1)]).await;
     let slow = Effect::Latency { milliseconds: 1000, up_to: None };
     factory.sandbox.faults().set(Fault::new(ApiOperation::ReceiveMessage, slow)).unwrap();
     let program = factory.spawn(&["dead", "list"]);
@@ -208,7 +208,7 @@ async fn an_interrupted_list_releases_its_messages() {
 async fn dropped_dead_letters_are_quarantined_without_private_keys() {
     let factory = Factory::new(1000.0).await;
     let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n";
-    bury(&factory, &[job(&factory, "a", 1), key.to_owned()]).await;
+    send_dead_letters(&factory, &[job(&factory, "a", 1), key.to_owned()]).await;
     let done = dead_json(&factory, &["drop", "--all", "--yes"], 0).await;
     assert_eq!((&done[0]["done"], &done[0]["batches"]), (&json!(2), &json!({ "a": 1 })));
     assert_eq!((counts(&factory, "jobs-dead"), counts(&factory, "jobs")), ((0, 0), (0, 0)));
@@ -232,7 +232,7 @@ async fn dropped_dead_letters_are_quarantined_without_private_keys() {
 #[tokio::test(flavor = "multi_thread")]
 async fn replay_and_drop_need_a_selection_and_confirmation() {
     let factory = Factory::new(1000.0).await;
-    bury(&factory, &[job(&factory, "a", 1)]).await;
+    send_dead_letters(&factory, &[job(&factory, "a", 1)]).await;
     for (arguments, part) in [
         (&["replay"][..], "the following required arguments were not provided"),
         (&["replay", "--all", "--batch", "a"], "cannot be used with"),
