@@ -39,7 +39,7 @@ fn uses(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn the_arrows_between_groups_are_those_of_the_list_and_every_file_belongs_to_one() {
+fn groups_use_exactly_the_groups_listed() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let allowed = BTreeMap::from(ARROWS);
     let mut wrong = Vec::new();
@@ -64,7 +64,7 @@ fn the_arrows_between_groups_are_those_of_the_list_and_every_file_belongs_to_one
 }
 
 #[test]
-fn the_list_has_no_circle_and_few_floors() {
+fn the_list_has_no_cycle_and_few_floors() {
     let mut floors: BTreeMap<&str, usize> = BTreeMap::new();
     for (group, may_use) in ARROWS {
         let below = may_use

@@ -1,4 +1,4 @@
-//! Circuit breakers and holds: trouble that affects all jobs alike blames none, uses up no delivery and wastes no call.
+//! Circuit breakers and holds: trouble that affects all jobs fails none, uses up no delivery and wastes no call.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,19 +30,19 @@ fn arrivals(factory: &Factory) -> Vec<Duration> {
     calls.iter().filter(|call| call.operation == ApiOperation::RegisterCertificate).map(|call| call.arrived).collect()
 }
 
-/// Lets every call meet a fault until `n_calls` were made, then clears it; returns when the calls arrived until then.
-async fn calls_until_mended(factory: &Factory, fault: Fault, n_calls: usize) -> Vec<Duration> {
+/// Applies a fault to every call until `n_calls` were made, then clears it; returns when those calls arrived.
+async fn calls_until_fixed(factory: &Factory, fault: Fault, n_calls: usize) -> Vec<Duration> {
     let id = factory.sandbox.faults().set(fault).unwrap();
-    let mend = async {
+    let fix = async {
         factory.until("probes are made", async |f| f.n_calls() >= n_calls).await;
         factory.sandbox.faults().clear(id);
         arrivals(factory)
     };
-    tokio::join!(factory.drain(), mend).1
+    tokio::join!(factory.drain(), fix).1
 }
 
-fn all_went_well(factory: &Factory, ends: &BTreeMap<Code, u64>, n: u64) {
-    assert_eq!(*ends, BTreeMap::from([(Code::Ok, n)]));
+fn assert_each_registered_once(factory: &Factory, outcomes: &BTreeMap<Code, u64>, n: u64) {
+    assert_eq!(*outcomes, BTreeMap::from([(Code::Ok, n)]));
     let counts = factory.counts("jobs");
     assert_eq!((counts.deliveries, counts.deleted), (n, n), "each message was delivered once");
     assert_eq!(factory.counts("jobs-dead").sent, 0);
@@ -50,7 +50,7 @@ fn all_went_well(factory: &Factory, ends: &BTreeMap<Code, u64>, n: u64) {
 
 /// Asserts that the calls from index `first` on are half-open probes; some earlier calls may have been in flight when
 /// the breaker opened.
-fn are_probes(arrivals: &[Duration], first: usize) {
+fn assert_are_probes(arrivals: &[Duration], first: usize) {
     for pair in arrivals[first..].windows(2) {
         let between = pair[1].saturating_sub(pair[0]);
         assert!(between >= PROBE_EVERY, "{between:?} between two calls of {arrivals:?}");
@@ -58,22 +58,22 @@ fn are_probes(arrivals: &[Duration], first: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expired_credentials_stop_the_calls_but_for_a_probe_and_blame_nobody() {
+async fn expired_credentials_stop_all_calls_but_probes_and_fail_no_job() {
     let factory = factory(20.0).await;
     factory.enqueue(&factory.leaves(30)).await;
-    let arrivals = calls_until_mended(&factory, every_call("ExpiredTokenException", 403), 12).await;
-    are_probes(&arrivals, 7);
-    all_went_well(&factory, &factory.ends().await, 30);
+    let arrivals = calls_until_fixed(&factory, every_call("ExpiredTokenException", 403), 12).await;
+    assert_are_probes(&arrivals, 7);
+    assert_each_registered_once(&factory, &factory.outcomes().await, 30);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_stops_the_calls_but_for_a_probe_and_blames_nobody() {
+async fn an_outage_stops_all_calls_but_probes_and_fails_no_job() {
     let mut factory = factory(50.0).await;
     factory.config.retry.attempts = 2;
     factory.enqueue(&factory.leaves(30)).await;
-    let arrivals = calls_until_mended(&factory, every_call("ServiceUnavailableException", 503), 36).await;
-    are_probes(&arrivals, 31);
-    all_went_well(&factory, &factory.ends().await, 30);
+    let arrivals = calls_until_fixed(&factory, every_call("ServiceUnavailableException", 503), 36).await;
+    assert_are_probes(&arrivals, 31);
+    assert_each_registered_once(&factory, &factory.outcomes().await, 30);
 }
 
 /// Returns the number of calls that did not register a certificate.
@@ -83,7 +83,7 @@ fn n_wasted(factory: &Factory) -> usize {
 
 /// Sends jobs of a healthy issuer mixed with jobs of an issuer whose CA is not registered; registers the CA once all
 /// are processed.
-async fn with_an_unregistered_ca(n: u32, rate: f64) -> (Factory, Option<f64>) {
+async fn run_with_an_unregistered_ca(n: u32, rate: f64) -> (Factory, Option<f64>) {
     let mut factory = factory(rate).await;
     factory.patience += Duration::from_secs_f64(2.0 * f64::from(n) / rate);
     let unregistered = Ca::new("A CA that nobody registered");
@@ -93,39 +93,41 @@ async fn with_an_unregistered_ca(n: u32, rate: f64) -> (Factory, Option<f64>) {
     factory.enqueue(&pems).await;
     let service = factory.serve().await;
     let n = u64::from(n);
-    let ends = BTreeMap::from([(Code::Ok, n), (Code::IssuerInactive, n)]);
-    factory.until("the healthy ones are in, the others parked", async |f| f.ends().await == ends).await;
+    let outcomes = BTreeMap::from([(Code::Ok, n), (Code::IssuerInactive, n)]);
+    factory
+        .until("jobs of the healthy issuer are registered, the others parked", async |f| f.outcomes().await == outcomes)
+        .await;
     let healthy_quota_used = factory.sandbox.ledger().quota_used(ApiOperation::RegisterCertificate);
     factory.sandbox.plant_ca(&unregistered.pem()).unwrap();
-    let ends = BTreeMap::from([(Code::Ok, 2 * n)]);
-    factory.until("all are in", async |f| f.ends().await == ends).await;
-    service.end().await;
+    let outcomes = BTreeMap::from([(Code::Ok, 2 * n)]);
+    factory.until("all are registered", async |f| f.outcomes().await == outcomes).await;
+    service.stop().await;
     assert_eq!(factory.counts("jobs-dead").sent, 0);
     (factory, healthy_quota_used)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_of_an_unregistered_ca_are_parked_while_others_flow_and_sent_again_after_the_mend() {
-    let (factory, _) = with_an_unregistered_ca(150, 300.0).await;
+async fn jobs_of_an_unregistered_ca_are_parked_and_resent() {
+    let (factory, _) = run_with_an_unregistered_ca(150, 300.0).await;
     let n_wasted = n_wasted(&factory);
     assert!(n_wasted < 75, "{n_wasted} calls were wasted on 150 jobs of the CA");
     let n_holds: i64 =
         sqlx::query_scalar("select count(*) from holds").fetch_one(&factory.database.pool).await.unwrap();
-    assert_eq!(n_holds, 0, "nothing is held any more");
+    assert_eq!(n_holds, 0, "no hold is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: cargo test --test it -- --ignored --nocapture twenty_thousand"]
-async fn twenty_thousand_jobs_of_an_unregistered_ca_leave_the_others_at_full_rate() {
-    let (factory, quota_used) = with_an_unregistered_ca(20_000, 200.0).await;
+async fn twenty_thousand_jobs_of_an_unregistered_ca_do_not_slow_others() {
+    let (factory, quota_used) = run_with_an_unregistered_ca(20_000, 200.0).await;
     let quota_used = quota_used.unwrap();
-    println!("quota used by the healthy ones {quota_used:.3}, wasted calls {}", n_wasted(&factory));
+    println!("quota used by the healthy issuer {quota_used:.3}, wasted calls {}", n_wasted(&factory));
     assert!(quota_used > 0.9);
 }
 
-/// Self-signed certificates: each has its own issuer, and costs a call before that is known.
+/// Each certificate has an issuer of its own, and only a call shows that AWS does not know it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_as_a_whole() {
+async fn a_batch_with_a_new_issuer_per_certificate_is_held() {
     const N: u32 = 500;
     let factory = factory(300.0).await;
     let stray = |i| {
@@ -137,7 +139,7 @@ async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_a
     let service = factory.serve().await;
     let parked = async |f: &Factory| f.ledger.batch_status("strays").await.unwrap().map_or(0, |batch| batch.parked());
     factory.until("all strays are parked", async |f| parked(f).await == u64::from(N)).await;
-    factory.until("the others are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 50)])).await;
+    factory.until("the others are registered", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 50)])).await;
     let holds = factory.ledger.open_holds().await.unwrap();
     assert!(holds.iter().any(|open| open.hold.as_str() == "batch:strays" && open.is_closed), "{}", holds.len());
     // The hold begins after 200 failures, and more calls may be in flight by then.
@@ -145,13 +147,13 @@ async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_a
     assert!(before < 420, "{before} calls for {N} strays");
     tokio::time::sleep(Duration::from_secs(3)).await;
     let n_probes = n_wasted(&factory) - before;
-    service.end().await;
-    assert!(n_probes <= 80, "{n_probes} probes in three seconds at 300/s, and what was saved up in ten seconds");
+    service.stop().await;
+    assert!(n_probes <= 80, "{n_probes} probes in three seconds at 300/s, plus those accumulated in ten seconds");
 }
 
 /// Repeated probes of a few certificates do not count as further outcomes of their batch.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_sent_again_as_a_probe_does_not_fail_its_batch() {
+async fn repeated_probe_failures_do_not_hold_their_batch() {
     const N: usize = 20;
     let mut factory = factory(300.0).await;
     factory.config.breakers.batch_probe = Duration::from_mins(10).into();
@@ -160,60 +162,60 @@ async fn what_is_sent_again_as_a_probe_does_not_fail_its_batch() {
     let service = factory.serve().await;
     let parked = async |f: &Factory| f.ledger.batch_status(BATCH).await.unwrap().map_or(0, |batch| batch.parked());
     factory.until("all are parked", async |f| parked(f).await == N as u64).await;
-    factory.until("the holds were looked at", async |f| f.n_calls() > N).await;
+    factory.until("probes are made", async |f| f.n_calls() > N).await;
     // It takes 200 outcomes to hold a batch.
     for _ in 0..220 / N {
         factory.enqueue(&strays).await;
         let is_empty = |f: &Factory| f.counts("jobs").visible + f.counts("jobs").in_flight == 0;
-        factory.until("all were called for again", async |f| is_empty(f)).await;
+        factory.until("the queue is empty", async |f| is_empty(f)).await;
     }
     assert!(factory.n_calls() > 200 + N, "{} calls", factory.n_calls());
     factory.enqueue(&factory.leaves(10)).await;
-    factory.until("the good ones are in", async |f| f.ends().await.get(&Code::Ok) == Some(&10)).await;
-    service.end().await;
+    factory.until("the valid ones are registered", async |f| f.outcomes().await.get(&Code::Ok) == Some(&10)).await;
+    service.stop().await;
     let holds = factory.ledger.open_holds().await.unwrap();
     assert!(holds.iter().all(|open| !open.is_closed), "{holds:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_fails_as_a_whole_is_parked_until_somebody_releases_it() {
+async fn a_failing_batch_is_parked_until_an_operator_releases_it() {
     // More than can be in flight when the 200th outcome is recorded.
     const N: u64 = 600;
     let mut factory = factory(300.0).await;
     factory.config.breakers.batch_probe = Duration::from_mins(10).into();
-    // The precheck does not know this CA, so only AWS finds that its certificates are wrongly signed.
-    let ca = Ca::new("A CA of AWS alone");
+    // The precheck does not know this CA, so only AWS detects that its certificates are wrongly signed.
+    let ca = Ca::new("A CA known only to AWS");
     factory.sandbox.plant_ca(&ca.pem()).unwrap();
     let in_batch = |batch: &str, pem: String| Job { batch: batch.parse().unwrap(), ..Factory::job(&pem) }.to_body();
-    let bad_job = |i| in_batch("bad", ca.flawed(Flaw::WronglySigned, &format!("bad {i}")));
-    let good_job = |i| in_batch("good", factory.ca.leaf(&format!("good {i}")));
-    factory.send(&(0..N).map(bad_job).collect::<Vec<_>>()).await;
-    factory.send(&(0..20).map(good_job).collect::<Vec<_>>()).await;
+    let failing_job = |i| in_batch("bad", ca.flawed(Flaw::WronglySigned, &format!("bad {i}")));
+    let valid_job = |i| in_batch("good", factory.ca.leaf(&format!("good {i}")));
+    factory.send(&(0..N).map(failing_job).collect::<Vec<_>>()).await;
+    factory.send(&(0..20).map(valid_job).collect::<Vec<_>>()).await;
     let service = factory.serve().await;
-    let bad = async |f: &Factory| {
-        let bad = f.ledger.batch_status("bad").await.unwrap().unwrap_or_default();
-        (bad.finished(), bad.parked())
+    let failing = async |f: &Factory| {
+        let failing = f.ledger.batch_status("bad").await.unwrap().unwrap_or_default();
+        (failing.finished(), failing.parked())
     };
-    let good = async |f: &Factory| f.ledger.batch_status("good").await.unwrap().unwrap_or_default();
+    let valid = async |f: &Factory| f.ledger.batch_status("good").await.unwrap().unwrap_or_default();
     factory
-        .until("the rest is parked, the other batch in", async |f| {
-            let (ended, parked) = bad(f).await;
-            parked > 0 && ended + parked == N && good(f).await.with_status(Status::Registered) == 20
+        .until("the rest is parked and the other batch registered", async |f| {
+            let (n_failed, n_parked) = failing(f).await;
+            n_parked > 0 && n_failed + n_parked == N && valid(f).await.with_status(Status::Registered) == 20
         })
         .await;
 
-    let (ended, _) = bad(&factory).await;
-    let (code, list, _) = factory.spawn(&["holds"]).end().await;
+    let (n_failed, _) = failing(&factory).await;
+    let (code, list, _) = factory.spawn(&["holds"]).wait().await;
     assert!(code == Some(0) && list.contains("calls for the batch failed with certificate_validation"), "{list}");
-    assert_eq!(factory.spawn(&["holds", "release", "batch:bad"]).end().await.0, Some(0));
-    // They fail again, so the rest may be held again.
-    factory.until("they were sent again", async |f| bad(f).await.0 > ended).await;
-    service.end().await;
+    assert_eq!(factory.spawn(&["holds", "release", "batch:bad"]).wait().await.0, Some(0));
+    // The resent jobs fail again, so the rest may be parked again.
+    factory.until("jobs are resent", async |f| failing(f).await.0 > n_failed).await;
+    service.stop().await;
     assert_eq!(factory.counts("jobs-dead").sent, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_of_a_target_that_denies_are_parked_while_another_target_flows() {
+async fn a_target_that_denies_calls_does_not_hold_up_another() {
     let mut factory = factory(200.0).await;
     let second = Sandbox::start(muster_sandbox::SandboxSettings::default()).await.unwrap();
     second.plant_ca(&factory.ca.pem()).unwrap();
@@ -225,33 +227,37 @@ async fn jobs_of_a_target_that_denies_are_parked_while_another_target_flows() {
     factory.send(&factory.leaves(60).iter().map(to_second).collect::<Vec<_>>()).await;
     factory.enqueue(&(0..60).map(|i| factory.ca.leaf(&format!("here {i}"))).collect::<Vec<_>>()).await;
     let service = factory.serve().await;
-    factory.until("the first target's are in", async |f| f.ends().await.get(&Code::Ok) == Some(&60)).await;
+    factory
+        .until("jobs of the first target are registered", async |f| f.outcomes().await.get(&Code::Ok) == Some(&60))
+        .await;
     assert_eq!(second.ledger().n_certificates(), 0);
     second.faults().clear(denied);
-    factory.until("all are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 120)])).await;
-    service.end().await;
+    factory.until("all are registered", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 120)])).await;
+    service.stop().await;
     assert_eq!((second.ledger().n_certificates(), factory.counts("jobs-dead").sent), (60, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_is_made_while_ends_cannot_be_recorded() {
+async fn no_call_is_made_while_outcomes_cannot_be_recorded() {
     let factory = factory(100.0).await;
     factory.enqueue(&factory.leaves(100)).await;
     let service = factory.serve().await;
-    factory.until("some are in", async |f| f.ends().await.get(&Code::Ok).is_some_and(|&n| n > 10)).await;
+    factory.until("some are registered", async |f| f.outcomes().await.get(&Code::Ok).is_some_and(|&n| n > 10)).await;
     let full = "create function no_space() returns trigger language plpgsql as
         $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$;
         create trigger no_space before insert on registrations execute function no_space()";
     sqlx::raw_sql(full).execute(&factory.database.pool).await.unwrap();
-    factory.until("it is noticed", async |_| service.readiness().await["breakers"][0]["breaker"] == "postgres").await;
+    factory
+        .until("the breaker opens", async |_| service.readiness().await["breakers"][0]["breaker"] == "postgres")
+        .await;
     let before = factory.n_calls();
     // At 100/s, one second would allow 100 calls. Calls in flight when the fault was noticed still finish meanwhile.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let n_meanwhile = factory.n_calls() - before;
-    assert!(n_meanwhile <= 3, "{n_meanwhile} calls were made whose end could not be recorded");
+    assert!(n_meanwhile <= 3, "{n_meanwhile} calls were made whose outcome could not be recorded");
     sqlx::raw_sql("drop trigger no_space on registrations").execute(&factory.database.pool).await.unwrap();
-    factory.until("all are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 100)])).await;
-    service.end().await;
+    factory.until("all are registered", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 100)])).await;
+    service.stop().await;
     assert_eq!(factory.n_calls(), 100);
-    all_went_well(&factory, &factory.ends().await, 100);
+    assert_each_registered_once(&factory, &factory.outcomes().await, 100);
 }

@@ -14,21 +14,21 @@ use serde_json::Value;
 use crate::factory::{Factory, Program, count_only};
 
 /// A factory, and a folder with the files of a CA that is not registered.
-struct Office {
+struct Setup {
     factory: Factory,
     ca: Ca,
 }
 
-impl Office {
+impl Setup {
     async fn new() -> Self {
         Self::with(count_only()).await
     }
 
     async fn with(settings: muster_sandbox::SandboxSettings) -> Self {
-        let office = Self { factory: Factory::with(settings, 100.0).await, ca: Ca::new("Line CA") };
-        office.write("ca.pem", &office.ca.pem());
-        office.write("ca.key", &office.ca.key_pem());
-        office
+        let setup = Self { factory: Factory::with(settings, 100.0).await, ca: Ca::new("Line CA") };
+        setup.write("ca.pem", &setup.ca.pem());
+        setup.write("ca.key", &setup.ca.key_pem());
+        setup
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -43,7 +43,7 @@ impl Office {
         for wait in ["FIRST_WAIT", "MAX_WAIT", "LIMITED_FIRST_WAIT"] {
             command.env(format!("MUSTER__RETRY__{wait}"), "1ms");
         }
-        Program(command.spawn().unwrap()).end().await
+        Program(command.spawn().unwrap()).wait().await
     }
 
     /// Returns the JSON printed by a command.

@@ -1,5 +1,5 @@
-//! Standard output without a reader, and one that cannot be written: the command still does its work, or does not start
-//! it.
+//! Standard output without a reader, and standard output that cannot be written to: a command still does its work, or
+//! does not start it.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -51,7 +51,7 @@ const COMMANDS: &[(&[&str], i32)] = &[
 ];
 
 /// Creates a factory in which every command has something to show.
-async fn plant() -> Factory {
+async fn filled_factory() -> Factory {
     let factory = Factory::new(1000.0).await;
     let mut job = Factory::job(&factory.ca.leaf("one"));
     job.reference = Some("SN-1".parse().unwrap());
@@ -61,7 +61,7 @@ async fn plant() -> Factory {
         queue: factory.queue.url().to_owned(),
         message_id: format!("message-{i}"),
         reason: "not_json",
-        detail: "it is none".into(),
+        detail: "not JSON".into(),
         body: format!("body {i}"),
         sent_at: OffsetDateTime::now_utc(),
     };
@@ -71,75 +71,75 @@ async fn plant() -> Factory {
 }
 
 /// Returns a pipe whose reader is gone.
-fn unread() -> Stdio {
+fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     writer.into()
 }
 
-fn full() -> Stdio {
+fn full_disk() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
 
 /// Runs a command; returns its exit code and standard error.
 async fn run(factory: &Factory, arguments: &[&str], stdout: Stdio) -> (Option<i32>, String) {
     let mut command = factory.command(arguments);
-    let (code, _, stderr) = Program(command.stdout(stdout).spawn().unwrap()).end().await;
+    let (code, _, stderr) = Program(command.stdout(stdout).spawn().unwrap()).wait().await;
     assert!(!stderr.contains("panicked"), "{arguments:?}: {stderr}");
     (code, stderr)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_whose_output_nobody_reads_end_as_ever() {
-    let factory = plant().await;
+async fn commands_without_a_reader_exit_as_usual() {
+    let factory = filled_factory().await;
     for (arguments, code) in COMMANDS {
-        let found = run(&factory, arguments, unread()).await;
+        let found = run(&factory, arguments, closed_pipe()).await;
         assert_eq!((found.0, found.1.contains("Broken pipe")), (Some(*code), false), "{arguments:?}: {}", found.1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn output_that_cannot_be_written_is_an_error() {
-    let factory = plant().await;
+    let factory = filled_factory().await;
     // These print nothing here, or have no other purpose than their output.
     let silent = [&["migrate"][..], &["demo", "--help"], &["enqueue", "--dry-run", "leaf.pem"]];
     for (arguments, _) in COMMANDS.iter().filter(|(arguments, _)| !silent.contains(arguments)) {
-        let (code, stderr) = run(&factory, arguments, full()).await;
+        let (code, stderr) = run(&factory, arguments, full_disk()).await;
         assert_eq!(code, Some(1), "{arguments:?}: {stderr}");
         assert!(stderr.contains("No space left on device"), "{arguments:?}: {stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_command_changes_is_changed_though_nobody_reads_what_it_prints() {
-    let factory = plant().await;
-    let (code, said) = run(&factory, &["quarantine", "drop", "message-0", "--yes"], unread()).await;
-    assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(0), 2), "{said}");
+async fn commands_without_a_reader_still_make_their_changes() {
+    let factory = filled_factory().await;
+    let (code, stderr) = run(&factory, &["quarantine", "drop", "message-0", "--yes"], closed_pipe()).await;
+    assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(0), 2), "{stderr}");
     // The exit code reports the failure, and the number of messages left shows what was done.
-    let (code, said) = run(&factory, &["quarantine", "drop", "message-1", "--yes"], full()).await;
-    assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(1), 1), "{said}");
-    let (code, said) = run(&factory, &["enqueue", "--batch=piped", "leaf.pem"], unread()).await;
-    assert_eq!((code, factory.counts("jobs").sent), (Some(0), 3), "{said}");
-    let (code, said) = run(&factory, &["replay", BATCH, "--code=expired", "--yes"], unread()).await;
-    assert_eq!((code, factory.ledger.replays(None, 10).await.unwrap().len()), (Some(0), 1), "{said}");
-    let (code, said) = run(&factory, &["pause", "batch", BATCH], unread()).await;
-    assert_eq!((code, factory.ledger.open_holds().await.unwrap().len()), (Some(0), 1), "{said}");
-    let (code, said) =
-        run(&factory, &["prune", BATCH, "--older-than=0s", "--yes", "--force", "--json"], unread()).await;
-    assert_eq!((code, factory.ledger.batch_status(BATCH).await.unwrap().is_none()), (Some(0), true), "{said}");
+    let (code, stderr) = run(&factory, &["quarantine", "drop", "message-1", "--yes"], full_disk()).await;
+    assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(1), 1), "{stderr}");
+    let (code, stderr) = run(&factory, &["enqueue", "--batch=piped", "leaf.pem"], closed_pipe()).await;
+    assert_eq!((code, factory.counts("jobs").sent), (Some(0), 3), "{stderr}");
+    let (code, stderr) = run(&factory, &["replay", BATCH, "--code=expired", "--yes"], closed_pipe()).await;
+    assert_eq!((code, factory.ledger.replays(None, 10).await.unwrap().len()), (Some(0), 1), "{stderr}");
+    let (code, stderr) = run(&factory, &["pause", "batch", BATCH], closed_pipe()).await;
+    assert_eq!((code, factory.ledger.open_holds().await.unwrap().len()), (Some(0), 1), "{stderr}");
+    let (code, stderr) =
+        run(&factory, &["prune", BATCH, "--older-than=0s", "--yes", "--force", "--json"], closed_pipe()).await;
+    assert_eq!((code, factory.ledger.batch_status(BATCH).await.unwrap().is_none()), (Some(0), true), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_view_that_goes_on_ends_when_its_reader_is_gone() {
-    let factory = plant().await;
-    let ended = run(&factory, &["status", "--watch=1s"], unread());
-    let (code, said) = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it goes on");
-    assert_eq!(code, Some(0), "{said}");
+async fn status_watch_exits_when_its_reader_is_gone() {
+    let factory = filled_factory().await;
+    let run = run(&factory, &["status", "--watch=1s"], closed_pipe());
+    let (code, stderr) = tokio::time::timeout(Duration::from_secs(30), run).await.expect("the command does not exit");
+    assert_eq!(code, Some(0), "{stderr}");
 }
 
-/// Makes sure that no command is forgotten.
+/// Fails if a new command is missing from the list above.
 #[test]
-fn every_command_is_tried_without_a_reader() {
+fn every_command_is_tested_without_a_reader() {
     let help = std::process::Command::new(env!("CARGO_BIN_EXE_muster")).arg("help").output().unwrap().stdout;
     let help = String::from_utf8(help).unwrap();
     let (_, commands) = help.split_once("Commands:\n").unwrap();

@@ -108,7 +108,7 @@ fn seconds(text: &str) -> Duration {
 }
 
 #[test]
-fn every_image_is_ours_or_names_its_version() {
+fn every_image_is_ours_or_pins_its_version() {
     let compose = Compose::read();
     let ours: BTreeSet<&str> = compose.ours().map(|(_, service)| &*service.image).collect();
     assert_eq!(ours.len(), 1, "one build, one image: {ours:?}");
@@ -120,19 +120,20 @@ fn every_image_is_ours_or_names_its_version() {
 }
 
 #[test]
-fn our_services_run_without_rights() {
+fn our_services_run_unprivileged() {
     for (name, service) in Compose::read().ours() {
         assert!(service.read_only, "{name}");
         assert_eq!(service.cap_drop, ["ALL"], "{name}");
         assert_eq!(service.security_opt, ["no-new-privileges:true"], "{name}");
     }
     let user = instruction("USER");
-    let uid = user.split(':').next().unwrap().parse::<u32>().expect("a number: Kubernetes cannot judge a name");
+    let uid =
+        user.split(':').next().unwrap().parse::<u32>().expect("a numeric user id: Kubernetes cannot check a name");
     assert_ne!(uid, 0);
 }
 
 #[test]
-fn the_image_runs_the_binary_that_it_was_given() {
+fn the_image_runs_the_binary_copied_into_it() {
     let entrypoint: Vec<String> = serde_json::from_str(&instruction("ENTRYPOINT")).unwrap();
     assert!(instruction("COPY").ends_with(&format!(" {}", entrypoint[0])));
     // A binary linked against a newer glibc would not start.
@@ -143,7 +144,7 @@ fn the_image_runs_the_binary_that_it_was_given() {
 }
 
 #[test]
-fn every_command_is_one_of_the_program() {
+fn every_command_exists_in_the_program() {
     let default: Vec<String> = serde_json::from_str(&instruction("CMD")).unwrap();
     let compose = Compose::read();
     for command in compose.ours().map(|(_, service)| &service.command).chain([&default]) {
@@ -157,7 +158,7 @@ fn every_command_is_one_of_the_program() {
 }
 
 #[test]
-fn every_variable_is_a_setting_with_a_value_it_takes() {
+fn every_variable_is_a_setting_with_a_valid_value() {
     for (name, service) in Compose::read().ours() {
         let sources = Sources { environment: service.environment.clone(), file: None, flags: vec![] };
         // An unknown MUSTER variable is an error.
@@ -168,7 +169,7 @@ fn every_variable_is_a_setting_with_a_value_it_takes() {
 }
 
 #[test]
-fn ports_are_published_on_loopback_and_known_to_the_image() {
+fn ports_are_published_on_loopback_and_exposed_by_the_image() {
     let exposed = instruction("EXPOSE");
     let exposed: BTreeSet<&str> = exposed.split(' ').collect();
     let compose = Compose::read();
@@ -182,7 +183,7 @@ fn ports_are_published_on_loopback_and_known_to_the_image() {
 }
 
 #[test]
-fn who_is_waited_for_can_get_there() {
+fn dependencies_can_reach_the_awaited_state() {
     let compose = Compose::read();
     for (name, service) in &compose.services {
         for (other, dependency) in &service.depends_on {
@@ -190,7 +191,7 @@ fn who_is_waited_for_can_get_there() {
             match dependency.condition {
                 Condition::ServiceHealthy => assert!(other.healthcheck.is_some(), "{name}"),
                 Condition::ServiceCompletedSuccessfully => {
-                    assert_eq!(other.restart, None, "{name} would wait for ever");
+                    assert_eq!(other.restart, None, "{name} would wait forever");
                 }
             }
         }
@@ -224,7 +225,7 @@ fn the_account_is_the_sandbox_service() {
     let compose = Compose::read();
     let service = &compose.services["sandbox"];
     let listen = service.command.iter().skip_while(|argument| *argument != "--listen").nth(1).unwrap();
-    let port = listen.strip_prefix("0.0.0.0:").expect("reached from other containers");
+    let port = listen.strip_prefix("0.0.0.0:").expect("listens for other containers");
     assert_eq!(service.ports, [format!("127.0.0.1:{port}:{port}")]);
     assert!(service.check().contains(&format!("/dev/tcp/127.0.0.1/{port}")));
     let aws = muster_sandbox::SandboxSettings::default();
@@ -244,7 +245,7 @@ fn the_worker_shows_its_health_and_has_time_to_stop() {
     let compose = Compose::read();
     let worker = &compose.services["worker"];
     let listen = &worker.environment["MUSTER__ADMIN__LISTEN"];
-    let port = listen.strip_prefix("0.0.0.0:").expect("published, so reached from outside the container");
+    let port = listen.strip_prefix("0.0.0.0:").expect("the port is published, so it must listen on all addresses");
     assert_eq!(worker.ports, [format!("127.0.0.1:{port}:{port}")]);
     assert!(worker.check().contains(&format!("/dev/tcp/127.0.0.1/{port}; printf 'GET /livez ")), "{}", worker.check());
     let grace = seconds(worker.stop_grace_period.as_ref().unwrap());

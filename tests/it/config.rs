@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use crate::factory::Factory;
 
-/// The result of a run: exit code, standard output and standard error.
-type Ended = (Option<i32>, String, String);
+/// The output of a run: exit code, standard output and standard error.
+type Output = (Option<i32>, String, String);
 
 /// A run that fails: arguments, environment, and a part of the error.
-type Wrong<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+type FailingRun<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
 /// Runs the program with only the given variables in its environment.
-fn muster(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+fn muster(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
     let output = command.args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -50,7 +50,7 @@ fn every_setting_is_shown_with_its_origin() {
 }
 
 #[test]
-fn without_a_file_it_is_said_that_none_is_used() {
+fn show_says_when_no_settings_file_is_used() {
     let (code, out, _) = muster(&["config", "show"], &[]);
     assert_eq!(code, Some(0));
     assert!(out.starts_with("# settings file: none;"), "{out}");
@@ -71,7 +71,7 @@ fn a_password_is_masked_in_text_and_json() {
 }
 
 #[test]
-fn a_key_may_be_set_before_and_behind_the_command() {
+fn a_key_may_be_set_before_and_after_the_command() {
     let arguments = ["--set", "queue.name=a", "config", "--set", "worker.slots=7", "show", "--set", "log.filter=warn"];
     let (code, out, _) = muster(&arguments, &[("MUSTER_CONFIG", "")]);
     assert_eq!(code, Some(0));
@@ -81,16 +81,16 @@ fn a_key_may_be_set_before_and_behind_the_command() {
 }
 
 #[test]
-fn the_help_of_a_command_is_its_own() {
+fn a_subcommand_has_its_own_help() {
     let (_, help, _) = muster(&["config", "show", "--help"], &[]);
     assert!(help.starts_with("Prints each setting and where it comes from"), "{help}");
     assert!(help.contains("--set <KEY=VALUE>"), "{help}");
 }
 
 #[test]
-fn wrong_settings_end_every_command_with_code_2() {
+fn wrong_settings_make_every_command_exit_with_2() {
     let (_folder, path) = file("[queue]\nnmae = 'jobs'\n");
-    let table: [Wrong<'_>; 7] = [
+    let table: [FailingRun<'_>; 7] = [
         (
             &["serve", "--config", &path],
             &[],
@@ -115,7 +115,7 @@ fn wrong_settings_end_every_command_with_code_2() {
 }
 
 #[test]
-fn the_template_is_a_file_that_works() {
+fn the_template_is_a_valid_settings_file() {
     let (code, template, _) = muster(&["config", "template"], &[]);
     assert_eq!(code, Some(0));
     let (_folder, path) = file(&template);
@@ -125,10 +125,10 @@ fn the_template_is_a_file_that_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_that_cannot_work_are_refused_with_all_their_mends() {
+async fn invalid_settings_are_refused_with_every_fix() {
     let factory = Factory::new(1000.0).await;
     let program = factory.spawn(&["serve", "--set", "queue.wait=30s", "--set", "retry.first_wait=60s"]);
-    let (code, _, err) = program.end().await;
+    let (code, _, err) = program.wait().await;
     assert_eq!(code, Some(6), "{err}");
     let errors = "error: `queue.wait` is 30 s but SQS waits 20 s at most\n\
                   hint: set `queue.wait` to 20s or less\n\
@@ -138,9 +138,9 @@ async fn settings_that_cannot_work_are_refused_with_all_their_mends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_lose_work_is_logged_with_its_mend() {
+async fn queue_settings_that_may_lose_messages_are_logged_with_a_fix() {
     let factory = Factory::new(1000.0).await;
-    let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     assert_eq!(code, Some(0), "{err}");
     for part in [
         "queue `jobs` moves messages to its dead-letter queue after 3 receives",

@@ -40,7 +40,7 @@ impl Proxy {
         proxy
     }
 
-    /// Makes every current connection go silent forever; new ones work.
+    /// Silences every current connection forever; new ones work.
     fn silence(&self) {
         self.silence.notify_waiters();
     }
@@ -82,13 +82,13 @@ async fn copy(mut client: TcpStream, mut server: impl AsyncRead + AsyncWrite + U
 }
 
 /// Blocks every page, because each page updates the counters.
-async fn hold_up(database: &Database) -> Transaction<'static, Postgres> {
+async fn block_pages(database: &Database) -> Transaction<'static, Postgres> {
     let mut gate = database.pool.begin().await.unwrap();
     sqlx::query("lock table batch_counters in exclusive mode").execute(&mut *gate).await.unwrap();
     gate
 }
 
-async fn until_held_up(database: &Database, n: u32) {
+async fn until_blocked(database: &Database, n: u32) {
     let query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     while sqlx::query_scalar::<_, i64>(query).fetch_one(&database.pool).await.unwrap() < i64::from(n) {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -96,29 +96,29 @@ async fn until_held_up(database: &Database, n: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_fall_silent_are_replaced() {
+async fn silent_connections_are_replaced() {
     let database = Database::fresh().await;
     let proxy = Proxy::before(&database).await;
     let ledger = proxy.ledger(&database).await;
     for round in 0..3 {
-        let gate = hold_up(&database).await;
+        let gate = block_pages(&database).await;
         let mut recording = JoinSet::new();
         for n in 0..CONNECTIONS {
             let ledger = ledger.clone();
             recording.spawn(async move { ledger.record(&page(vec![row(100 * round + n, Code::Ok)])).await });
         }
-        until_held_up(&database, CONNECTIONS).await;
+        until_blocked(&database, CONNECTIONS).await;
         proxy.silence();
         for recorded in recording.join_all().await {
             assert!(matches!(recorded, Err(LedgerError::Timeout(_))), "{recorded:?}");
         }
         gate.rollback().await.unwrap();
-        ledger.ping().await.expect("there is room for a new connection");
+        ledger.ping().await.expect("the pool has no room for a new connection");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_to_a_server_that_became_read_only_are_replaced() {
+async fn connections_to_a_read_only_server_are_replaced() {
     let database = Database::fresh().await;
     let name = database.url.parse::<PgConnectOptions>().unwrap().get_database().unwrap().to_owned();
     let read_only = async |is_on: bool| {
@@ -138,20 +138,20 @@ async fn connections_to_a_server_that_became_read_only_are_replaced() {
     let mut tries = 0;
     while ledger.record(&page(vec![row(1, Code::Ok)])).await.is_err() {
         tries += 1;
-        assert!(tries < 20, "a connection stays read-only as long as it lives");
+        assert!(tries < 20, "read-only connections are not replaced");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_that_lost_its_client_lets_its_locks_go() {
+async fn a_transaction_without_its_client_releases_its_locks() {
     let database = Database::fresh().await;
     let proxy = Proxy::before(&database).await;
     let lost = proxy.ledger(&database).await;
     let ledger = database.ledger().await;
     ledger.record(&page(vec![row(1, Code::Timeout)])).await.unwrap();
-    let gate = hold_up(&database).await;
+    let gate = block_pages(&database).await;
     let losing = tokio::spawn(async move { lost.record(&page(vec![row(1, Code::Transport)])).await });
-    until_held_up(&database, 1).await;
+    until_blocked(&database, 1).await;
     // The server continues, but never hears from the client again.
     proxy.silence();
     gate.rollback().await.unwrap();

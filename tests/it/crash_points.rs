@@ -1,4 +1,4 @@
-//! The process dies at a given crash point; another one then finishes the work, and nothing is lost or done too often.
+//! The process dies at a given crash point; another one finishes the work, and nothing is lost or repeated.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::factory::{Factory, Program};
 
 /// The crash points, and the occurrence at which the process dies: some jobs are then before the point and some after
 /// it.
-const PLACES: [&str; 7] =
+const POINTS: [&str; 7] =
     ["received:15", "checked:15", "token:15", "answered:15", "before_commit:2", "committed:2", "deleted_ten:2"];
 
 /// Number of jobs.
@@ -37,23 +37,26 @@ async fn committed(factory: &Factory) -> HashSet<CertificateId> {
     ids.into_iter().map(|id| CertificateId(id.try_into().unwrap())).collect()
 }
 
-/// Finishes what a crash left, and checks that the result is as if there had been no crash.
-async fn finish(factory: &Factory, place: &str) {
+/// Finishes the work after a crash, and checks that the result is the same as without a crash.
+async fn finish(factory: &Factory, point: &str) {
     let (done, calls_before) = (committed(factory).await, calls(factory));
-    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).end().await;
-    assert_eq!(code, Some(0), "{place}: {log}");
+    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).wait().await;
+    assert_eq!(code, Some(0), "{point}: {log}");
 
-    let ends = factory.ends().await;
-    assert_eq!(ends.values().sum::<u64>(), N as u64, "{place}: {ends:?}");
-    assert!(ends.keys().all(|code| code.status().is_success()), "{place}: {ends:?}");
-    assert_eq!((factory.sandbox.ledger().n_certificates(), committed(factory).await.len()), (N, N), "{place}");
+    let outcomes = factory.outcomes().await;
+    assert_eq!(outcomes.values().sum::<u64>(), N as u64, "{point}: {outcomes:?}");
+    assert!(outcomes.keys().all(|code| code.status().is_success()), "{point}: {outcomes:?}");
+    assert_eq!((factory.sandbox.ledger().n_certificates(), committed(factory).await.len()), (N, N), "{point}");
     for (id, n) in calls(factory) {
-        assert!(n <= 2, "{place}: {n} calls for one certificate after one crash");
-        assert!(!done.contains(&id) || n == calls_before[&id], "{place}: a call for a certificate with a good row");
+        assert!(n <= 2, "{point}: {n} calls for one certificate after one crash");
+        assert!(
+            !done.contains(&id) || n == calls_before[&id],
+            "{point}: a call for a certificate with a recorded success"
+        );
     }
-    assert_eq!(counted_rows(factory).await, ends, "{place}: the counters equal the rows");
+    assert_eq!(counted_rows(factory).await, outcomes, "{point}: the counters equal the rows");
     let counts = factory.counts("jobs");
-    assert_eq!((counts.deleted, factory.counts("jobs-dead").sent), (N as u64, 0), "{place}");
+    assert_eq!((counts.deleted, factory.counts("jobs-dead").sent), (N as u64, 0), "{point}");
 }
 
 async fn counted_rows(factory: &Factory) -> BTreeMap<Code, u64> {
@@ -64,36 +67,36 @@ async fn counted_rows(factory: &Factory) -> BTreeMap<Code, u64> {
     rows.into_iter().map(|(code, n)| (code.parse().unwrap(), n.try_into().unwrap())).collect()
 }
 
-async fn crash_at(place: &str) {
+async fn crash_at(point: &str) {
     let factory = Factory::new(200.0).await;
     factory.enqueue(&factory.leaves(N)).await;
-    let program = Program(factory.command(&["serve"]).env("MUSTER_CRASH_AT", place).spawn().unwrap());
-    let (code, _, log) = program.end().await;
-    assert_eq!(code, None, "{place}: it did not crash\n{log}");
-    finish(&factory, place).await;
+    let program = Program(factory.command(&["serve"]).env("MUSTER_CRASH_AT", point).spawn().unwrap());
+    let (code, _, log) = program.wait().await;
+    assert_eq!(code, None, "{point}: the process did not crash\n{log}");
+    finish(&factory, point).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_at_any_place_loses_nothing_and_repeats_no_recorded_call() {
+async fn a_crash_at_any_point_loses_nothing_and_repeats_no_recorded_call() {
     let mut crashes = JoinSet::new();
-    for place in PLACES {
-        crashes.spawn(crash_at(place));
+    for point in POINTS {
+        crashes.spawn(crash_at(point));
     }
     crashes.join_all().await;
 }
 
 /// Premise: the sandbox delays its answers, so the kill happens while requests are in flight.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_while_aws_has_the_call_loses_nothing() {
+async fn a_crash_during_a_call_loses_nothing() {
     for executed in [true, false] {
         let factory = Factory::new(200.0).await;
         let hang = Fault::new(ApiOperation::RegisterCertificate, Effect::Hang { executed });
         factory.sandbox.faults().set(hang).unwrap();
         factory.enqueue(&factory.leaves(N)).await;
         let program = factory.spawn(&["serve"]);
-        factory.until("calls are out", async |f| f.n_calls() >= 10).await;
+        factory.until("calls are in flight", async |f| f.n_calls() >= 10).await;
         program.signal("KILL");
-        assert_eq!(program.end().await.0, None);
+        assert_eq!(program.wait().await.0, None);
         factory.sandbox.faults().clear_all();
         finish(&factory, "sent").await;
     }

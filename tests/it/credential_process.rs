@@ -1,5 +1,4 @@
-//! Credentials from a program named in the AWS profile: one run at a time, killed in time, and its errors are reported
-//! by name.
+//! Credentials from a program named in the AWS profile: one run at a time, killed when it hangs, and named in errors.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,32 +14,32 @@ use crate::program::get;
 /// The output of the program.
 const KEYS: &str = r#"{"Version":1,"AccessKeyId":"sandbox","SecretAccessKey":"sandbox"}"#;
 
-/// How long to wait for something that must happen; far more than it takes.
+/// How long to wait for an event; far longer than any takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A program that records each of its runs, and hangs from a given run on.
 struct Helper {
     runs: PathBuf,
     config: PathBuf,
-    /// Receives when no process of any run is left.
+    /// Receives once no process of any run is left.
     all_gone: Receiver<Vec<u8>>,
 }
 
 impl Helper {
-    /// Creates the program. `good_for` is how long, in seconds, the keys from the runs before the first hanging one are
-    /// valid.
-    fn new(folder: &Path, first_hanging: usize, good_for: u64) -> Self {
+    /// Creates the program, which hangs from run number `first_hanging` on. Keys from earlier runs are valid for
+    /// `valid_seconds`.
+    fn new(folder: &Path, first_hanging: usize, valid_seconds: u64) -> Self {
         let (runs, fifo, script) = (folder.join("runs"), folder.join("fifo"), folder.join("helper"));
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
         let (sender, all_gone) = sync_channel(1);
         let to_read = fifo.clone();
-        // The reader of the FIFO sees its end when the last process that has it open is gone.
+        // The reader of the FIFO sees end-of-file once no process has it open any more.
         std::thread::Builder::new().spawn(move || sender.send(std::fs::read(to_read).unwrap())).unwrap();
         let (open, keys) = (fifo.display(), KEYS.trim_end_matches('}'));
         let text = format!(
             "echo run >> '{}'\n\
              if [ $(wc -l < '{}') -ge {first_hanging} ]; then exec 3> '{open}'; sleep 600 & sleep 600; fi\n\
-             echo '{keys},\"Expiration\":\"'$(date -u -d '+{good_for} seconds' +%Y-%m-%dT%H:%M:%SZ)'\"}}'\n",
+             echo '{keys},\"Expiration\":\"'$(date -u -d '+{valid_seconds} seconds' +%Y-%m-%dT%H:%M:%SZ)'\"}}'\n",
             runs.display(),
             runs.display(),
         );
@@ -55,7 +54,7 @@ impl Helper {
     }
 
     fn assert_all_gone(&self) {
-        assert!(self.all_gone.recv_timeout(PATIENCE).expect("a process is left").is_empty());
+        assert!(self.all_gone.recv_timeout(PATIENCE).expect("a process is still running").is_empty());
     }
 }
 
@@ -68,15 +67,15 @@ fn spawn(factory: &Factory, arguments: &[&str], aws_config: &Path) -> Program {
 
 /// Returns what `muster doctor` found about the identity of each target.
 async fn identities(program: Program) -> Vec<String> {
-    let (_, stdout, stderr) = program.end().await;
+    let (_, stdout, stderr) = program.wait().await;
     let findings: Vec<Value> =
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
-    let its = findings.iter().filter(|finding| finding["check"] == "identity");
-    its.map(|finding| finding["found"].as_str().unwrap().to_owned()).collect()
+    let of_identity = findings.iter().filter(|finding| finding["check"] == "identity");
+    of_identity.map(|finding| finding["found"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_hangs_runs_once_for_all_who_wait_and_ends_with_them() {
+async fn a_hanging_program_runs_once_for_all_targets_and_is_killed() {
     let mut factory = Factory::new(10.0).await;
     for name in ["second", "third"] {
         factory.add_target(name, count_only()).await;
@@ -92,16 +91,16 @@ async fn one_that_hangs_runs_once_for_all_who_wait_and_ends_with_them() {
 
 /// Premise: the SDK requests new keys ten seconds before the old ones expire.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_begins_to_hang_is_named_at_once_and_leaves_nothing_behind() {
+async fn a_program_that_starts_to_hang_is_named_and_killed() {
     let factory = Factory::new(50.0).await;
     let helper = Helper::new(factory.folder(), 2, 13);
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let program = spawn(&factory, &["serve", &format!("--set=admin.listen={port}")], &helper.config);
-    factory.until("it hangs", async |_| helper.n_runs() == 2).await;
+    factory.until("the program hangs", async |_| helper.n_runs() == 2).await;
     factory.enqueue(&factory.leaves(5)).await;
     let mut slowest = Duration::ZERO;
     factory
-        .until("it is named", async |_| {
+        .until("/readyz names the program", async |_| {
             let asked_at = Instant::now();
             let (_, answer) = get(port, "/readyz").await;
             slowest = slowest.max(asked_at.elapsed());
@@ -110,13 +109,13 @@ async fn one_that_begins_to_hang_is_named_at_once_and_leaves_nothing_behind() {
         .await;
     assert!(slowest < Duration::from_secs(3), "/readyz took {slowest:?}");
     program.signal("TERM");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!((code, helper.n_runs()), (Some(0), 2), "{log}");
     helper.assert_all_gone();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_assumes_its_role_with_the_credentials_of_another_profile_s_program() {
+async fn a_role_is_assumed_with_credentials_of_the_source_profile() {
     let arn: muster_core::role::RoleArn = "arn:aws:iam::210987654321:role/muster".parse().unwrap();
     let role = Role { arn: arn.clone(), external_id: Some("plant-3".to_owned()) };
     let settings =
@@ -137,21 +136,21 @@ async fn a_profile_assumes_its_role_with_the_credentials_of_another_profile_s_pr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_of_credentials_that_does_not_answer_is_named_and_is_no_denial() {
+async fn an_unresponsive_credential_source_is_named_and_not_a_denial() {
     let factory = Factory::new(10.0).await;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());
-    let of_metadata = "Ec2InstanceMetadata: could not communicate with IMDS: ";
+    let imds_error = "Ec2InstanceMetadata: could not communicate with IMDS: ";
     let (metadata, container) = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI");
-    for (variable, url, said) in [
-        (metadata, silent.as_str(), [of_metadata, "HTTP read timeout occurred"]),
+    for (variable, url, expected) in [
+        (metadata, silent.as_str(), [imds_error, "HTTP read timeout occurred"]),
         (container, "http://127.0.0.1:1/credentials", ["credentials out of reach: ", "Connection refused"]),
     ] {
         let mut command = factory.command(&["serve"]);
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_PROFILE");
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
-        let (code, _, log) = Program(command.env(variable, url).spawn().unwrap()).end().await;
-        assert!(said.iter().all(|said| log.contains(said)), "{said:?}: {log}");
+        let (code, _, log) = Program(command.env(variable, url).spawn().unwrap()).wait().await;
+        assert!(expected.iter().all(|expected| log.contains(expected)), "{expected:?}: {log}");
         assert!(log.contains("hint: check whether `aws sts get-caller-identity` answers"), "{log}");
         assert_eq!(code, Some(5), "{log}");
     }

@@ -66,7 +66,7 @@ impl Database {
     pub(crate) async fn fresh() -> Self {
         static SERVER: OnceCell<Server> = OnceCell::const_new();
         static MIGRATED: OnceCell<()> = OnceCell::const_new();
-        static N_MADE: AtomicU32 = AtomicU32::new(0);
+        static N_CREATED: AtomicU32 = AtomicU32::new(0);
 
         let server = SERVER.get_or_init(Server::start).await;
         let fill = async || {
@@ -76,7 +76,7 @@ impl Database {
             ledger.close().await;
         };
         MIGRATED.get_or_init(fill).await;
-        let name = format!("{PREFIX}{}", N_MADE.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{PREFIX}{}", N_CREATED.fetch_add(1, Ordering::Relaxed));
         server.execute(format!("create database {name} template {TEMPLATE}")).await;
         let options = server.database(&name);
         let url = options.to_url_lossy().to_string();
@@ -84,7 +84,7 @@ impl Database {
     }
 
     /// Creates a database that sorts text linguistically, where case and punctuation do not separate names.
-    pub(crate) async fn of_another_collation() -> Self {
+    pub(crate) async fn with_icu_collation() -> Self {
         let given = Self::fresh().await;
         let name = format!("{}_icu", given.url.rsplit('/').next().unwrap().split('?').next().unwrap());
         let create =

@@ -37,7 +37,7 @@ async fn alter_password(pool: &PgPool, password: &str) {
 }
 
 /// Terminates every connection of `ada`.
-async fn cut(pool: &PgPool) {
+async fn terminate_connections(pool: &PgPool) {
     let query = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'ada'";
     sqlx::query(query).execute(pool).await.unwrap();
 }
@@ -50,7 +50,7 @@ fn write_url(file: &Path, server: &Server, password: &str) {
 }
 
 /// Sends twenty more jobs and waits until they are done.
-async fn work(factory: &Factory, n_done: &mut usize) {
+async fn register_twenty(factory: &Factory, n_done: &mut usize) {
     factory.enqueue(&factory.leaves(20)).await;
     *n_done += 20;
     let n = *n_done;
@@ -70,24 +70,24 @@ async fn survives_a_rotation(setting: &str, value: impl Fn(&Path) -> String) {
     command.env(setting, value(&file)).env("MUSTER__LOG__FILTER", "trace");
     let program = Program(command.spawn().unwrap());
     let mut n_done = 0;
-    work(&factory, &mut n_done).await;
+    register_twenty(&factory, &mut n_done).await;
 
     // The file first, as rotation tools do when both passwords are valid for a while.
     write_url(&file, &server, second);
     alter_password(pool, second).await;
-    cut(pool).await;
-    work(&factory, &mut n_done).await;
+    terminate_connections(pool).await;
+    register_twenty(&factory, &mut n_done).await;
 
     // The role first: until the file follows, every login fails.
     alter_password(pool, third).await;
-    cut(pool).await;
+    terminate_connections(pool).await;
     factory.enqueue(&factory.leaves(1)).await;
     write_url(&file, &server, third);
     n_done += 1;
-    work(&factory, &mut n_done).await;
+    register_twenty(&factory, &mut n_done).await;
 
     program.signal("TERM");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
     assert!(PASSWORDS.iter().all(|password| !log.contains(password)), "{log}");
 }
@@ -98,45 +98,45 @@ async fn a_worker_survives_a_rotated_password_in_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_survives_a_rotated_password_of_a_command() {
+async fn a_worker_survives_a_rotated_password_from_a_command() {
     survives_a_rotation("MUSTER__DATABASE__URL_COMMAND", |file| format!("cat '{}'", file.display())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_that_hangs_is_named_in_the_error() {
+async fn the_error_names_a_hanging_url_command() {
     let factory = Factory::new(10.0).await;
     let mut command = factory.command(&["serve", "--set=database.timeout=1s"]);
     command.env("MUSTER__DATABASE__URL_COMMAND", "echo CanaryOfTheOutput; sleep 600");
-    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("database url: `database.url_command` returned no URL within 500 ms\nhint: check "), "{log}");
     assert!(!log.contains("CanaryOfTheOutput"), "{log}");
 }
 
 /// Runs a command with its URL in a setting; returns the exit code and its output.
-async fn said_with(factory: &Factory, arguments: &[&str], setting: &str, value: &str) -> (Option<i32>, String) {
+async fn run_with(factory: &Factory, arguments: &[&str], setting: &str, value: &str) -> (Option<i32>, String) {
     let mut command = factory.command(arguments);
     command.env(format!("MUSTER__DATABASE__{setting}"), value);
-    let ended = tokio::time::timeout(Duration::from_secs(30), Program(command.spawn().unwrap()).end());
-    let (code, stdout, log) = ended.await.expect("it does not end");
+    let run = tokio::time::timeout(Duration::from_secs(30), Program(command.spawn().unwrap()).wait());
+    let (code, stdout, log) = run.await.expect("the command does not exit");
     (code, stdout + &log)
 }
 
 /// Premise: a thread waiting for the writer of a FIFO kept the process from exiting.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_url_file_that_is_a_fifo_ends_the_command_with_its_reason() {
+async fn a_fifo_as_url_file_is_an_error() {
     let factory = Factory::new(10.0).await;
     let fifo = factory.folder().join("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     for command in ["serve", "status"] {
-        let (code, said) = said_with(&factory, &[command], "URL_FILE", &fifo.display().to_string()).await;
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("named by `database.url_file`: it is not a regular file"), "{said}");
+        let (code, output) = run_with(&factory, &[command], "URL_FILE", &fifo.display().to_string()).await;
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.contains("named by `database.url_file`: it is not a regular file"), "{output}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_url_is_blamed_on_the_setting_that_it_comes_from() {
+async fn the_error_names_the_setting_with_a_broken_url() {
     let factory = Factory::new(10.0).await;
     let file = factory.folder().join("url");
     std::fs::write(&file, "postgres://a:b@c:port/d").unwrap();
@@ -147,30 +147,30 @@ async fn a_broken_url_is_blamed_on_the_setting_that_it_comes_from() {
         ("URL_COMMAND", "echo postgres://a:b@c:port/d", "check what the command of `database.url_command` prints"),
     ] {
         for command in ["status", "doctor"] {
-            let (_, said) = said_with(&factory, &[command], setting, value).await;
-            assert!(said.contains(hint), "{command}: {said}");
+            let (_, output) = run_with(&factory, &[command], setting, value).await;
+            assert!(output.contains(hint), "{command}: {output}");
         }
     }
 }
 
 /// Premise: a pool retries until its timeout, and reports only the timeout.
 #[tokio::test(flavor = "multi_thread")]
-async fn why_no_connection_is_made_is_said_at_once() {
+async fn the_cause_of_a_failed_connection_is_reported_at_once() {
     let factory = Factory::new(10.0).await;
-    for (host, said) in [("127.0.0.1:1", "Connection refused"), ("nowhere.invalid", "lookup")] {
+    for (host, expected) in [("127.0.0.1:1", "Connection refused"), ("nowhere.invalid", "lookup")] {
         let began = Instant::now();
         let url = format!("postgres://a:b@{host}/d");
-        let (code, log) = said_with(&factory, &["status"], "URL", &url).await;
+        let (code, log) = run_with(&factory, &["status"], "URL", &url).await;
         assert_eq!(code, Some(5), "{log}");
-        assert!(log.contains(said) && began.elapsed() < Duration::from_secs(6), "{:?}: {log}", began.elapsed());
+        assert!(log.contains(expected) && began.elapsed() < Duration::from_secs(6), "{:?}: {log}", began.elapsed());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_said_once() {
+async fn a_wrong_password_is_reported_once() {
     let (factory, server) = with_a_password().await;
     let url = server.url("wrong").replace("//postgres:", "//ada:");
-    let (code, log) = said_with(&factory, &["status"], "URL", &url).await;
+    let (code, log) = run_with(&factory, &["status"], "URL", &url).await;
     assert_eq!(code, Some(4), "{log}");
     assert_eq!(log.matches("password authentication failed").count(), 1, "{log}");
     assert!(!log.contains("at line"), "{log}");

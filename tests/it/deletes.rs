@@ -9,7 +9,7 @@ use sqlx::postgres::PgPool;
 
 use crate::factory::Factory;
 
-/// What was seen at deletes so far.
+/// The deletes seen so far, and the messages among them without a committed outcome.
 #[derive(Default)]
 struct Seen {
     n: usize,
@@ -23,10 +23,10 @@ fn watch(factory: &Factory) -> Arc<Mutex<Seen>> {
         let (seen, pool) = (Arc::clone(&seen), pool.clone());
         async move {
             for message in messages {
-                let is_there = is_committed(&pool, &message).await;
+                let is_recorded = is_committed(&pool, &message).await;
                 let mut seen = seen.lock().unwrap();
                 seen.n += 1;
-                if !is_there {
+                if !is_recorded {
                     seen.uncommitted.push(message.message_id);
                 }
             }
@@ -57,7 +57,7 @@ async fn slow_down_commits(factory: &Factory) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_message_is_deleted_before_its_end_is_committed() {
+async fn no_message_is_deleted_before_its_outcome_is_committed() {
     let factory = Factory::new(1000.0).await;
     slow_down_commits(&factory).await;
     let seen = watch(&factory);
@@ -69,7 +69,7 @@ async fn no_message_is_deleted_before_its_end_is_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_message_is_deleted_before_its_end_is_committed_when_much_goes_wrong() {
+async fn no_message_is_deleted_before_its_outcome_is_committed_despite_faults() {
     let factory = Factory::new(500.0).await;
     slow_down_commits(&factory).await;
     let seen = watch(&factory);

@@ -1,4 +1,4 @@
-//! `muster doctor`: a healthy setup, and for each thing that can be broken, the line that reports it.
+//! `muster doctor`: a healthy setup, and the finding that reports each possible fault.
 
 use std::collections::BTreeSet;
 
@@ -22,24 +22,24 @@ async fn healthy() -> Factory {
 
 /// Runs `muster doctor`; returns exit code and findings.
 async fn doctor(factory: &Factory, arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
-    let (code, stdout, stderr) = factory.spawn(&[&["doctor", "--json"], arguments].concat()).end().await;
+    let (code, stdout, stderr) = factory.spawn(&[&["doctor", "--json"], arguments].concat()).wait().await;
     let findings = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
     (code, findings)
 }
 
-/// Returns the findings of a check in short: subject and verdict.
-fn short<'a>(findings: &'a [Value], check: &str) -> Vec<(&'a str, &'a str)> {
-    let its = findings.iter().filter(|finding| finding["check"] == check);
-    its.map(|finding| (finding["subject"].as_str().unwrap(), finding["verdict"].as_str().unwrap())).collect()
+/// Returns subject and verdict of each finding of a check.
+fn verdicts<'a>(findings: &'a [Value], check: &str) -> Vec<(&'a str, &'a str)> {
+    let of_check = findings.iter().filter(|finding| finding["check"] == check);
+    of_check.map(|finding| (finding["subject"].as_str().unwrap(), finding["verdict"].as_str().unwrap())).collect()
 }
 
 /// Returns the first finding of a check that is not ok: its verdict, what was found, and its fix.
-fn trouble<'a>(findings: &'a [Value], check: &str) -> (&'a str, &'a str, &'a str) {
+fn finding_not_ok<'a>(findings: &'a [Value], check: &str) -> (&'a str, &'a str, &'a str) {
     let is_it =
         |finding: &&Value| finding["check"] == check && finding["verdict"] != "ok" && finding["fix"] != Value::Null;
-    let found = findings.iter().find(is_it).unwrap_or_else(|| panic!("{check} is well: {findings:#?}"));
+    let found = findings.iter().find(is_it).unwrap_or_else(|| panic!("{check} is ok: {findings:#?}"));
     let text = |field: &str| found[field].as_str().unwrap();
-    assert_eq!(text("mend"), text("fix"), "the former name stays for one version");
+    assert_eq!(text("mend"), text("fix"), "the old name stays for one version");
     (text("verdict"), text("found"), text("fix"))
 }
 
@@ -58,7 +58,7 @@ fn refusal(code: &str) -> Effect {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_healthy_plant_has_a_good_line_for_every_check_and_is_not_changed() {
+async fn a_healthy_setup_passes_every_check_and_is_not_changed() {
     let factory = healthy().await;
     let (code, findings) = doctor(&factory, &[]).await;
     let lines: Vec<_> = findings
@@ -128,9 +128,9 @@ async fn a_healthy_plant_has_a_good_line_for_every_check_and_is_not_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_text_has_a_line_for_each_check_with_its_mend_below() {
+async fn the_text_shows_each_check_and_its_fix() {
     let factory = Factory::new(1000.0).await;
-    let (code, text, _) = factory.spawn(&["doctor"]).end().await;
+    let (code, text, _) = factory.spawn(&["doctor"]).wait().await;
     assert_eq!(code, Some(0), "{text}");
     assert!(text.starts_with("ok       settings: "), "{text}");
     let warning = "\nwarning  queue: queue `jobs` moves messages to its dead-letter queue after 3 receives: restarts may use \
@@ -141,16 +141,16 @@ async fn the_text_has_a_line_for_each_check_with_its_mend_below() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_queue_is_a_problem_and_the_rest_is_checked() {
+async fn a_missing_queue_is_a_problem_and_everything_else_is_checked() {
     let factory = healthy().await;
     let (code, findings) = doctor(&factory, &["--set", "queue.name=gone"]).await;
     assert_eq!(code, Some(6));
     assert_eq!(problems(&findings), BTreeSet::from(["queue"]));
-    let (_, found, fix) = trouble(&findings, "queue");
+    let (_, found, fix) = finding_not_ok(&findings, "queue");
     assert!(found.starts_with("GetQueueUrl: ") && fix.contains("check `queue.name`"), "{found} {fix}");
-    assert_eq!(short(&findings, "dead_letter_queue"), [("gone", "skipped")]);
-    assert_eq!(short(&findings, "permission")[0], ("sqs:DeleteMessage on gone", "skipped"));
-    assert_eq!(short(&findings, "permission")[4], ("iot:RegisterCertificate on default", "ok"));
+    assert_eq!(verdicts(&findings, "dead_letter_queue"), [("gone", "skipped")]);
+    assert_eq!(verdicts(&findings, "permission")[0], ("sqs:DeleteMessage on gone", "skipped"));
+    assert_eq!(verdicts(&findings, "permission")[4], ("iot:RegisterCertificate on default", "ok"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,12 +158,12 @@ async fn a_second_queue_is_checked_like_the_first() {
     let factory = healthy().await;
     let (code, findings) = doctor(&factory, &["--set", "queue.replay=jobs"]).await;
     assert_eq!(code, Some(6));
-    assert_eq!(short(&findings, "queue"), [("jobs", "ok"), ("jobs", "ok"), ("", "problem")]);
-    assert_eq!(trouble(&findings, "queue").1, "`queue.replay` is `jobs`, which is the main queue itself");
+    assert_eq!(verdicts(&findings, "queue"), [("jobs", "ok"), ("jobs", "ok"), ("", "problem")]);
+    assert_eq!(finding_not_ok(&findings, "queue").1, "`queue.replay` is `jobs`, which is the main queue itself");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_denied_is_a_problem_of_its_permission() {
+async fn a_denied_call_is_a_problem_of_its_permission() {
     let factory = healthy().await;
     let faults = factory.sandbox.faults();
     faults
@@ -176,7 +176,7 @@ async fn a_call_that_is_denied_is_a_problem_of_its_permission() {
     let (code, findings) = doctor(&factory, &["--all-operations"]).await;
     assert_eq!(code, Some(6));
     assert_eq!(
-        short(&findings, "permission"),
+        verdicts(&findings, "permission"),
         [
             ("sqs:DeleteMessage on jobs", "problem"),
             ("sqs:ChangeMessageVisibility on jobs", "ok"),
@@ -193,11 +193,11 @@ async fn a_call_that_is_denied_is_a_problem_of_its_permission() {
     let iot = findings.iter().find(|finding| finding["subject"] == "iot:RegisterCertificate on default").unwrap();
     assert_eq!(iot["found"], "denied: AccessDeniedException: no");
     assert_eq!(iot["fix"], "allow iot:RegisterCertificate in the IAM policy");
-    assert_eq!(factory.sandbox.ledger().n_authorities(), 1, "only the plant's own CA is there");
+    assert_eq!(factory.sandbox.ledger().n_authorities(), 1, "only the factory's own CA is registered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_without_an_answer_is_a_problem_and_a_throttle_is_none() {
+async fn no_answer_is_a_problem_and_a_throttle_a_warning() {
     let factory = healthy().await;
     let faults = factory.sandbox.faults();
     faults
@@ -206,27 +206,27 @@ async fn a_call_without_an_answer_is_a_problem_and_a_throttle_is_none() {
     faults.set(Fault::new(muster_sandbox::ApiOperation::GetRegistrationCode, Effect::Throttle)).unwrap();
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["permission"])));
-    let (_, found, fix) = trouble(&findings, "permission");
+    let (_, found, fix) = finding_not_ok(&findings, "permission");
     assert!(found.starts_with("cannot be reached: transport: ") && fix.starts_with("check the network"), "{found}");
-    assert_eq!(short(&findings, "permission")[5], ("iot:GetRegistrationCode on default", "warning"));
+    assert_eq!(verdicts(&findings, "permission")[5], ("iot:GetRegistrationCode on default", "warning"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_that_do_not_work_are_a_problem_like_any_other() {
+async fn invalid_credentials_are_a_problem() {
     let factory = healthy().await;
     let fault = Fault::new(muster_sandbox::ApiOperation::GetCallerIdentity, refusal("InvalidClientTokenId"));
     factory.sandbox.faults().set(fault).unwrap();
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["identity"])));
-    let (_, found, fix) = trouble(&findings, "identity");
+    let (_, found, fix) = finding_not_ok(&findings, "identity");
     assert!(found.contains("InvalidClientTokenId") && fix.contains("aws sts get-caller-identity"), "{found} {fix}");
-    assert_eq!(short(&findings, "target"), [("default", "skipped")]);
-    assert_eq!(short(&findings, "aws_clock"), [("", "ok")], "an error tells the time too");
-    assert_eq!(short(&findings, "permission")[4], ("iot:RegisterCertificate on default", "skipped"));
+    assert_eq!(verdicts(&findings, "target"), [("default", "skipped")]);
+    assert_eq!(verdicts(&findings, "aws_clock"), [("", "ok")], "an error response has the time too");
+    assert_eq!(verdicts(&findings, "permission")[4], ("iot:RegisterCertificate on default", "skipped"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_target_is_asked_with_its_own_role() {
+async fn every_target_is_checked_with_its_own_role() {
     let mut factory = healthy().await;
     let arn = "arn:aws:iam::222222222222:role/muster";
     let role = Role { arn: arn.parse().unwrap(), external_id: Some("plant-3".to_owned()) };
@@ -238,51 +238,51 @@ async fn every_target_is_asked_with_its_own_role() {
     let identity = findings.iter().find(|finding| finding["subject"] == "second").unwrap();
     let found = identity["found"].as_str().unwrap();
     assert!(found.starts_with(&format!("account 222222222222 in us-east-1 as {arn}, answered in ")), "{found}");
-    assert_eq!(trouble(&findings, "queue").0, "warning", "two targets share one queue");
+    assert_eq!(finding_not_ok(&findings, "queue").0, "warning", "two targets share one queue");
 
     let other = Role { arn: arn.parse().unwrap(), external_id: Some("another".to_owned()) };
     second.set_role(Some(other));
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["identity"])));
-    let (_, found, fix) = trouble(&findings, "identity");
+    let (_, found, fix) = finding_not_ok(&findings, "identity");
     assert!(found.contains("does not let us assume the role") && fix.contains("external_id"), "{found} {fix}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_of_a_foreign_account_is_a_problem() {
+async fn a_target_that_changed_its_account_is_a_problem() {
     let factory = healthy().await;
     factory.ledger.claim_target("default", "999999999999", "us-east-1").await.unwrap();
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["target"])));
-    let (_, found, _) = trouble(&findings, "target");
+    let (_, found, _) = finding_not_ok(&findings, "target");
     assert!(found.contains("target `default` is account 999999999999 in us-east-1 in the ledger"), "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_postgres_that_cannot_be_reached_skips_what_needs_it() {
+async fn an_unreachable_postgres_skips_the_checks_that_need_it() {
     let factory = healthy().await;
     let (code, findings) = doctor(&factory, &["--set", "database.url=postgres://nobody:secret@127.0.0.1:1/none"]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres"])));
-    let (_, found, fix) = trouble(&findings, "postgres");
+    let (_, found, fix) = finding_not_ok(&findings, "postgres");
     assert!(found.contains("Connection refused") && fix.contains("check `database.url`"), "{found} {fix}");
     for check in ["target", "quota", "postgres_tls", "postgres_schema", "postgres_rights", "work", "holds"] {
-        assert!(short(&findings, check).iter().all(|(_, verdict)| *verdict == "skipped"), "{check}: {findings:#?}");
+        assert!(verdicts(&findings, check).iter().all(|(_, verdict)| *verdict == "skipped"), "{check}: {findings:#?}");
     }
     assert_eq!(
-        (short(&findings, "queue"), short(&findings, "identity")),
+        (verdicts(&findings, "queue"), verdicts(&findings, "identity")),
         (vec![("jobs", "ok")], vec![("default", "ok")])
     );
     assert!(!format!("{findings:?}").contains("secret"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_user_is_a_problem_of_postgres() {
+async fn a_wrong_database_user_is_a_problem() {
     let factory = healthy().await;
     let (_, host) = factory.database.url.rsplit_once('@').unwrap();
     let url = format!("database.url=postgres://nobody_there:wrong@{host}");
     let (code, findings) = doctor(&factory, &["--set", &url]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres"])));
-    assert!(trouble(&findings, "postgres").2.contains("check `database.url`"));
+    assert!(finding_not_ok(&findings, "postgres").2.contains("check `database.url`"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,13 +291,13 @@ async fn an_old_schema_is_a_problem() {
     execute(&factory, "delete from _sqlx_migrations where version > 3").await;
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres_schema"])));
-    let (_, found, fix) = trouble(&findings, "postgres_schema");
+    let (_, found, fix) = finding_not_ok(&findings, "postgres_schema");
     assert!(found.contains("version 3 found") && fix == "run `muster migrate`", "{found} {fix}");
-    assert_eq!(short(&findings, "holds"), [("", "skipped")]);
+    assert_eq!(verdicts(&findings, "holds"), [("", "skipped")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_may_not_be_written_is_a_problem() {
+async fn a_ledger_without_write_permission_is_a_problem() {
     let factory = healthy().await;
     let name: String = sqlx::query_scalar("select current_database()").fetch_one(&factory.database.pool).await.unwrap();
     let role = format!("reader_of_{name}");
@@ -312,7 +312,7 @@ async fn a_ledger_that_may_not_be_written_is_a_problem() {
     let url = format!("database.url=postgres://{role}:reader@{host}");
     let (code, findings) = doctor(&factory, &["--set", &url]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres_rights"])), "{findings:#?}");
-    let (_, found, fix) = trouble(&findings, "postgres_rights");
+    let (_, found, fix) = finding_not_ok(&findings, "postgres_rights");
     assert!(
         found.starts_with("no permission to write registrations, batches, ") && !found.contains("holds"),
         "{found}"
@@ -324,11 +324,11 @@ async fn a_ledger_that_may_not_be_written_is_a_problem() {
     execute(&factory, &format!("alter database {name} set default_transaction_read_only = on")).await;
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres_rights"])));
-    assert!(trouble(&findings, "postgres_rights").1.contains("does not accept writes"));
+    assert!(finding_not_ok(&findings, "postgres_rights").1.contains("does not accept writes"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rate_that_aws_throttled_is_a_warning() {
+async fn a_rate_cut_by_throttles_is_a_warning() {
     let factory = healthy().await;
     let muster_sandbox::SandboxSettings { account: id, region, .. } = muster_sandbox::SandboxSettings::default();
     factory.ledger.claim_target("default", &id, &region).await.unwrap();
@@ -339,15 +339,15 @@ async fn a_rate_that_aws_throttled_is_a_warning() {
         factory.ledger.cut_rate(&quota, lease.granted_at, true).await.unwrap().unwrap();
     }
     let (code, findings) = doctor(&factory, &[]).await;
-    assert_eq!(code, Some(0), "a warning is no problem");
-    let (verdict, found, fix) = trouble(&findings, "quota");
+    assert_eq!(code, Some(0), "a warning is not a problem");
+    let (verdict, found, fix) = finding_not_ok(&findings, "quota");
     assert_eq!(verdict, "warning");
     assert!(found.starts_with("1000/s configured, 729/s learnt of 1000/s, a million takes 22 min "), "{found}");
     assert!(fix.contains("`targets.default.rates.register_certificate`"), "{fix}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_lies_dead_or_is_held_is_a_warning() {
+async fn waiting_dead_and_held_jobs_are_warnings() {
     let factory = healthy().await;
     factory.enqueue(&factory.leaves(2)).await;
     let arn = factory.queue.attributes().await.unwrap().dead_letter_arn.unwrap();
@@ -370,22 +370,22 @@ async fn what_waits_lies_dead_or_is_held_is_a_warning() {
         ("holds", "jobs are held: 1 of kind batch, 1 of kind pause", "muster holds"),
         ("admin", " is in use", "another address"),
     ] {
-        let (verdict, found, its_mend) = trouble(&findings, check);
+        let (verdict, found, found_fix) = finding_not_ok(&findings, check);
         assert_eq!(verdict, "warning", "{check}");
-        assert!(found.ends_with(wanted) && its_mend.contains(fix), "{check}: {found} {its_mend}");
+        assert!(found.ends_with(wanted) && found_fix.contains(fix), "{check}: {found} {found_fix}");
     }
 
     factory.drain().await;
     let (_, findings) = doctor(&factory, &[]).await;
-    assert_eq!(short(&findings, "work"), [("", "ok")]);
+    assert_eq!(verdicts(&findings, "work"), [("", "ok")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_that_do_not_fit_each_other_are_named() {
+async fn conflicting_settings_are_reported() {
     let factory = healthy().await;
     let arguments = ["--set", "queue.wait=30s", "--set", "worker.drain_deadline=1s"];
     let (code, findings) = doctor(&factory, &arguments).await;
     assert_eq!(code, Some(6));
-    assert_eq!(short(&findings, "settings"), [("", "ok"), ("", "problem"), ("", "warning")]);
-    assert_eq!(trouble(&findings, "settings").2, json!("set `queue.wait` to 20s or less"));
+    assert_eq!(verdicts(&findings, "settings"), [("", "ok"), ("", "problem"), ("", "warning")]);
+    assert_eq!(finding_not_ok(&findings, "settings").2, json!("set `queue.wait` to 20s or less"));
 }

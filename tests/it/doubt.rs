@@ -1,4 +1,4 @@
-//! Uncertain facts: a page that may have been written, a certificate that may be ours, a clock that was wrong.
+//! Uncertain facts: a page that may have been written, a certificate that we may have registered, a wrong clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::factory::Factory;
 use crate::ledger::{assert_counters_equal_the_rows, page, row};
 
 #[tokio::test]
-async fn a_page_that_is_written_again_changes_nothing() {
+async fn a_page_written_twice_changes_nothing() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let mut marks = Marks::default();
@@ -45,14 +45,14 @@ async fn a_page_that_is_written_again_changes_nothing() {
     };
     assert!(!ledger.is_written(next.mark.unwrap()).await.unwrap());
     ledger.record(&next).await.unwrap();
-    assert_ne!(numbers().await, before, "the next page is another one");
+    assert_ne!(numbers().await, before, "the next page has another mark");
     ledger.record(&first).await.unwrap();
     assert_counters_equal_the_rows(&database).await;
 }
 
-/// A transaction that was given up here may continue on the server, and may still be committed.
+/// A transaction that timed out on the client may continue on the server and may still be committed.
 #[tokio::test(flavor = "multi_thread")]
-async fn whether_a_page_is_written_waits_for_whoever_writes_it() {
+async fn is_written_waits_for_a_concurrent_writer() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let mark = Marks::default().next_mark();
@@ -60,8 +60,8 @@ async fn whether_a_page_is_written_waits_for_whoever_writes_it() {
         $$ begin perform pg_advisory_xact_lock(7); return null; end $$;
         create trigger wait before insert on registrations for each statement execute function wait()";
     sqlx::raw_sql(blocker).execute(&database.pool).await.unwrap();
-    let mut held = database.pool.acquire().await.unwrap();
-    sqlx::query("select pg_advisory_lock(7)").execute(&mut *held).await.unwrap();
+    let mut connection = database.pool.acquire().await.unwrap();
+    sqlx::query("select pg_advisory_lock(7)").execute(&mut *connection).await.unwrap();
     let writing = tokio::spawn({
         let ledger = ledger.clone();
         async move { ledger.record(&Page { mark: Some(mark), ..page(vec![row(1, Code::Ok)]) }).await }
@@ -72,27 +72,27 @@ async fn whether_a_page_is_written_waits_for_whoever_writes_it() {
     let asking = tokio::spawn(async move { ledger.is_written(mark).await.unwrap() });
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!asking.is_finished());
-    sqlx::query("select pg_advisory_unlock(7)").execute(&mut *held).await.unwrap();
+    sqlx::query("select pg_advisory_unlock(7)").execute(&mut *connection).await.unwrap();
     writing.await.unwrap().unwrap();
     assert!(asking.await.unwrap());
 }
 
-/// Returns a job that asks for a status.
-fn wants(pem: &str, status: CertificateStatus, batch: &str) -> String {
+/// Returns the body of a job that wants a status.
+fn body_with_status(pem: &str, status: CertificateStatus, batch: &str) -> String {
     let request =
         RegisterCertificate { certificate_pem: pem.to_owned(), status: Some(status), ..RegisterCertificate::default() };
     Job { batch: batch.parse().unwrap(), ..Factory::job_of(Request::from(request)) }.to_body()
 }
 
 /// Registers a certificate as INACTIVE, without leaving anything in the ledger.
-async fn registered_elsewhere(factory: &Factory, pem: &str) {
-    factory.send(&[wants(pem, CertificateStatus::Inactive, "elsewhere")]).await;
+async fn register_elsewhere(factory: &Factory, pem: &str) {
+    factory.send(&[body_with_status(pem, CertificateStatus::Inactive, "elsewhere")]).await;
     factory.drain().await;
     sqlx::raw_sql("truncate registrations, batch_counters, batches").execute(&factory.database.pool).await.unwrap();
 }
 
-/// Returns the only row: its code, and the status at AWS that it records.
-async fn told(factory: &Factory) -> (String, Option<String>) {
+/// Returns the code of the only row, and the status at AWS that it records.
+async fn recorded(factory: &Factory) -> (String, Option<String>) {
     sqlx::query_as("select code, known_status from registrations").fetch_one(&factory.database.pool).await.unwrap()
 }
 
@@ -101,7 +101,7 @@ fn n_described(factory: &Factory) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_aws_refused_to_take_has_not_registered_what_is_there() {
+async fn a_failed_call_does_not_claim_an_earlier_registration() {
     let unavailable = Effect::Error {
         status: 503,
         code: "ServiceUnavailableException".into(),
@@ -110,16 +110,16 @@ async fn a_call_that_aws_refused_to_take_has_not_registered_what_is_there() {
     };
     let factory = Factory::new(1000.0).await;
     let pem = factory.leaves(1).remove(0);
-    registered_elsewhere(&factory, &pem).await;
+    register_elsewhere(&factory, &pem).await;
     factory.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, unavailable).calls(1)).unwrap();
-    factory.send(&[wants(&pem, CertificateStatus::Active, "batch")]).await;
+    factory.send(&[body_with_status(&pem, CertificateStatus::Active, "batch")]).await;
     factory.drain().await;
-    assert_eq!(told(&factory).await, ("exists".into(), None), "nobody knows its status");
+    assert_eq!(recorded(&factory).await, ("exists".into(), None), "its status is unknown");
     assert_eq!(n_described(&factory), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_lost_answer_aws_is_asked_what_status_the_certificate_has() {
+async fn after_a_lost_answer_the_certificate_is_described() {
     for (executed, status, code, known) in [
         (true, CertificateStatus::Active, "answer_lost", "ACTIVE"),
         (false, CertificateStatus::Inactive, "exists", "INACTIVE"),
@@ -127,20 +127,20 @@ async fn after_a_lost_answer_aws_is_asked_what_status_the_certificate_has() {
         let factory = Factory::new(1000.0).await;
         let pem = factory.leaves(1).remove(0);
         if !executed {
-            registered_elsewhere(&factory, &pem).await;
+            register_elsewhere(&factory, &pem).await;
         }
         let reset = Effect::Reset { executed };
         factory.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, reset).calls(1)).unwrap();
-        factory.send(&[wants(&pem, CertificateStatus::Active, "batch")]).await;
+        factory.send(&[body_with_status(&pem, CertificateStatus::Active, "batch")]).await;
         factory.drain().await;
-        assert_eq!(told(&factory).await, (code.to_owned(), Some(known.to_owned())), "{status}");
+        assert_eq!(recorded(&factory).await, (code.to_owned(), Some(known.to_owned())), "{status}");
         assert_eq!(n_described(&factory), 1);
     }
 }
 
 /// A worker that may not describe certificates still registers them, and asks only once.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_aws_does_not_tell_stays_unknown() {
+async fn without_describe_the_status_stays_unknown() {
     let factory = Factory::new(1000.0).await;
     let denied = |operation| {
         let (code, message) = ("AccessDeniedException".to_owned(), "no".to_owned());
@@ -151,14 +151,14 @@ async fn what_aws_does_not_tell_stays_unknown() {
     factory.sandbox.faults().set(lost).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
-    // A second call for one certificate may have met the fault that another's first call did not.
-    let ends = factory.ends().await;
-    assert!(ends.keys().all(|code| code.status() == Status::Registered), "{ends:?}");
-    assert!(ends.values().sum::<u64>() == 5 && ends.contains_key(&Code::AnswerLost), "{ends:?}");
+    // The five faults may hit one certificate twice and another not at all.
+    let outcomes = factory.outcomes().await;
+    assert!(outcomes.keys().all(|code| code.status() == Status::Registered), "{outcomes:?}");
+    assert!(outcomes.values().sum::<u64>() == 5 && outcomes.contains_key(&Code::AnswerLost), "{outcomes:?}");
     let query = "select count(*) from registrations where code = 'answer_lost' and known_status is not null";
     let known: i64 = sqlx::query_scalar(query).fetch_one(&factory.database.pool).await.unwrap();
     assert_eq!(known, 0);
-    assert!(n_described(&factory) <= 5, "one at a time, and no more after a denial");
+    assert!(n_described(&factory) <= 5, "one call at a time, and none after a denial");
 }
 
 fn quota() -> Quota {
@@ -167,7 +167,7 @@ fn quota() -> Quota {
 }
 
 #[tokio::test]
-async fn a_rate_that_a_total_throttle_took_away_comes_back_at_once() {
+async fn a_rate_cut_by_a_total_throttle_is_restored_at_once() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
@@ -179,12 +179,12 @@ async fn a_rate_that_a_total_throttle_took_away_comes_back_at_once() {
     assert!(rate().await < 2.0, "{}", rate().await);
     ledger.restore_rate(&quota()).await.unwrap().unwrap();
     assert!(rate().await > 99.0, "{}", rate().await);
-    assert_eq!(ledger.restore_rate(&quota()).await.unwrap(), None, "it is given back once");
+    assert_eq!(ledger.restore_rate(&quota()).await.unwrap(), None, "the rate is restored once");
 }
 
 /// If calls succeed between the throttles, the quota is really lower.
 #[tokio::test]
-async fn a_rate_that_calls_proved_too_high_does_not_come_back() {
+async fn a_rate_that_proved_too_high_is_not_restored() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_rate_that_calls_proved_too_high_does_not_come_back() {
 
 /// The server's clock was a day ahead and is right again, so what it wrote lies in the future.
 #[tokio::test]
-async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
+async fn a_clock_that_was_ahead_blocks_no_cut_probe_or_replay() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
@@ -221,7 +221,7 @@ async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
 
     let lease = ledger.lease(&quota(), 1).await.unwrap();
     assert!(ledger.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_some());
-    assert!(ledger.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_none(), "one cut for one place");
+    assert!(ledger.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_none(), "one cut per lease");
 
     assert!(!ledger.claim_probe(&hold, &quota()).await.unwrap());
     assert_eq!(ledger.heal_holds().await.unwrap(), 1);
@@ -235,7 +235,9 @@ async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
         ..ReplayFilter::default()
     };
     let request = ReplayRequest { filter: &filter, verify: false, who: "somebody@here", n_expected: 1 };
-    let ReplayStart::New(number) = ledger.begin_replay(&request).await.unwrap() else { panic!("it is new") };
+    let ReplayStart::New(number) = ledger.begin_replay(&request).await.unwrap() else {
+        panic!("the replay is not new")
+    };
     ledger.choose(number, 10).await.unwrap();
     assert_eq!(ledger.replay(number).await.unwrap().unwrap().n_chosen, 1);
 }
@@ -253,20 +255,20 @@ async fn validity_is_judged_by_the_clock_of_aws() {
         let factory = Factory::with(settings, 1000.0).await;
         let device = factory.ca.flawed(Flaw::Expired, "device");
         std::fs::write(factory.folder().join("device.pem"), &device).unwrap();
-        let (ended, _, said) = factory.spawn(&["enqueue", "device.pem", "--batch", "from-a-file"]).end().await;
-        assert_eq!(ended, Some(if n_calls > 0 { 0 } else { 3 }), "{said}");
-        assert_eq!(factory.take_jobs().await.len(), n_calls, "{said}");
+        let (exit_code, _, stderr) = factory.spawn(&["enqueue", "device.pem", "--batch", "from-a-file"]).wait().await;
+        assert_eq!(exit_code, Some(if n_calls > 0 { 0 } else { 3 }), "{stderr}");
+        assert_eq!(factory.take_jobs().await.len(), n_calls, "{stderr}");
         factory.enqueue(&[device]).await;
         factory.drain().await;
-        assert_eq!(factory.ends().await, BTreeMap::from([(code, 1)]));
-        assert_eq!(factory.n_calls(), n_calls, "AWS is asked where it may take the certificate");
+        assert_eq!(factory.outcomes().await, BTreeMap::from([(code, 1)]));
+        assert_eq!(factory.n_calls(), n_calls, "AWS is called only if it may accept the certificate");
     }
 }
 
-/// Names that this collation sorts in a different order than their bytes.
+/// The collation sorts these names in another order than their bytes.
 #[tokio::test(flavor = "multi_thread")]
-async fn pruning_beside_recording_never_deadlocks_whatever_the_collation() {
-    let database = Database::of_another_collation().await;
+async fn concurrent_pruning_and_recording_never_deadlock_in_any_collation() {
+    let database = Database::with_icu_collation().await;
     let ledger = database.ledger().await;
     let rows = |n: u32| -> Vec<Row> {
         let of = |target: &str| Row { target: target.into(), ..row(n, Code::Ok) };

@@ -18,23 +18,25 @@ use crate::factory::{BATCH, Factory};
 struct Run {
     code: Option<i32>,
     numbers: Value,
-    said: String,
+    stderr: String,
 }
 
 impl Run {
     async fn of(factory: &Factory, arguments: &[&str]) -> Self {
         let arguments = [&["enqueue", "--json", "--batch", BATCH], arguments].concat();
-        let (code, stdout, said) = factory.spawn(&arguments).end().await;
+        let (code, stdout, stderr) = factory.spawn(&arguments).wait().await;
         let numbers = serde_json::from_str(&stdout).unwrap_or(Value::Null);
-        Self { code, numbers, said }
+        Self { code, numbers, stderr }
     }
 
     fn n(&self, field: &str) -> u64 {
-        self.numbers[field].as_u64().unwrap_or_else(|| panic!("{field} is no count: {}\n{}", self.numbers, self.said))
+        self.numbers[field]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{field} is not a count: {}\n{}", self.numbers, self.stderr))
     }
 
     /// Asserts that every entry is counted exactly once.
-    fn adds_up(&self) {
+    fn assert_adds_up(&self) {
         let rejected: u64 = self.numbers["rejected"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
         assert_eq!(self.n("found"), self.n("to_send") + rejected + self.n("duplicates") + self.n("issuers"));
         assert_eq!(self.n("to_send"), self.n("sent") + self.n("refused_by_queue") + self.n("not_sent"));
@@ -80,8 +82,8 @@ async fn a_folder_of_all_kinds_of_files_becomes_jobs() {
     write(folder, "in/sub/bundle.pem", leaves[4..].concat());
     write(folder, "in/readme.txt", "not read");
     let run = Run::of(&factory, &["in", "--source", "line-1", "--status", "active", "--verify"]).await;
-    assert_eq!(run.code, Some(0), "{}", run.said);
-    run.adds_up();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    run.assert_adds_up();
     assert_eq!((run.n("sent"), run.n("issuers"), run.n("files"), run.n("skipped_files")), (25, 1, 5, 1));
 
     let jobs = jobs(&factory).await;
@@ -96,19 +98,19 @@ async fn a_folder_of_all_kinds_of_files_becomes_jobs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_sent_is_registered_and_sending_it_again_costs_no_call() {
+async fn sending_certificates_again_costs_no_call() {
     let factory = Factory::new(1000.0).await;
     write(factory.folder(), "bundle.pem", factory.leaves(30).concat());
     for _ in 0..2 {
         assert_eq!(Run::of(&factory, &["bundle.pem"]).await.code, Some(0));
         factory.drain().await;
     }
-    assert_eq!((factory.n_calls(), factory.ends().await), (30, BTreeMap::from([(Code::Ok, 30)])));
+    assert_eq!((factory.n_calls(), factory.outcomes().await), (30, BTreeMap::from([(Code::Ok, 30)])));
     assert_eq!(factory.ledger.batch_status(BATCH).await.unwrap().unwrap().announced, Some(30));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejects_are_listed_with_all_that_mends_them() {
+async fn rejects_are_listed_with_everything_needed_to_fix_them() {
     let factory = Factory::new(1000.0).await;
     let (good, expired) = (factory.ca.leaf("good"), factory.ca.flawed(Flaw::Expired, "late"));
     write(
@@ -118,8 +120,8 @@ async fn rejects_are_listed_with_all_that_mends_them() {
     );
     write(factory.folder(), "text.pem", "hello");
     let run = Run::of(&factory, &["bundle.pem", "text.pem"]).await;
-    assert_eq!(run.code, Some(3), "{}", run.said);
-    run.adds_up();
+    assert_eq!(run.code, Some(3), "{}", run.stderr);
+    run.assert_adds_up();
     let counts = serde_json::json!({ "expired": 1, "key_too_small": 1, "not_a_certificate": 1 });
     assert_eq!((&run.numbers["rejected"], run.n("sent")), (&counts, 1));
     assert_eq!(run.numbers["rejects_file"], "batch.rejects.jsonl");
@@ -138,7 +140,7 @@ async fn rejects_are_listed_with_all_that_mends_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rejects_file_is_sent_again_with_its_refs_and_announces_nothing() {
+async fn a_resent_rejects_file_keeps_its_refs_and_announces_nothing() {
     let mut factory = Factory::new(1000.0).await;
     factory.config.precheck.not_yet_valid = NotYetValid::Reject;
     write(factory.folder(), "in/SN-1.pem", factory.ca.leaf("1"));
@@ -147,25 +149,25 @@ async fn a_rejects_file_is_sent_again_with_its_refs_and_announces_nothing() {
     }
     write(factory.folder(), "in/SN-5.pem", factory.ca.flawed(Flaw::WithPrivateKey, "5"));
     let run = Run::of(&factory, &["in"]).await;
-    assert_eq!((run.code, run.n("sent")), (Some(3), 1), "{}", run.said);
+    assert_eq!((run.code, run.n("sent")), (Some(3), 1), "{}", run.stderr);
     factory.drain().await;
     assert_eq!(factory.ledger.batch_status(BATCH).await.unwrap().unwrap().announced, Some(1));
 
     factory.config.precheck.not_yet_valid = NotYetValid::Warn;
     let run = Run::of(&factory, &["batch.rejects.jsonl"]).await;
-    // The one next to its private key was not kept: its own file must be given.
+    // The certificate next to its private key was not stored in the file: its original must be passed.
     assert_eq!(
         (run.code, run.n("sent"), &run.numbers["rejected"]),
         (Some(3), 3, &serde_json::json!({ "not_kept": 1 })),
         "{}",
-        run.said
+        run.stderr
     );
     let left = rejects(&factory.folder().join("batch.rejects.jsonl"));
     assert_eq!((left.len(), &left[0]["file"], &left[0]["code"]), (1, &"in/SN-5.pem".into(), &"not_kept".into()));
     let jobs = jobs(&factory).await;
     let refs: BTreeSet<_> = jobs.values().map(|job| job.reference.as_ref().map(Name::as_str)).collect();
     assert_eq!(refs, [Some("SN-2"), Some("SN-3"), Some("SN-4")].into());
-    assert!(jobs.values().all(|job| job.batch_size.is_none()), "the announced number is never raised");
+    assert!(jobs.values().all(|job| job.batch_size.is_none()), "a resent file announces no size");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,8 +176,8 @@ async fn a_dry_run_lists_the_first_rejects_and_says_how_to_get_all() {
     let expired: String = (0..12).map(|n| factory.ca.flawed(Flaw::Expired, &format!("late {n}"))).collect();
     write(factory.folder(), "bundle.pem", &expired);
     let run = Run::of(&factory, &["--dry-run", "bundle.pem"]).await;
-    let listed: Vec<_> = run.said.lines().filter(|line| line.starts_with("rejected: ")).collect();
-    assert_eq!((run.code, listed.len()), (Some(3), 10), "{}", run.said);
+    let listed: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("rejected: ")).collect();
+    assert_eq!((run.code, listed.len()), (Some(3), 10), "{}", run.stderr);
     let id = muster_core::certificate::Certificate::from_pem(&expired).unwrap().id();
     assert!(
         listed[0].contains("bundle.pem:1 expired: the certificate expired at 2019-12-31T23:59:59Z"),
@@ -184,12 +186,12 @@ async fn a_dry_run_lists_the_first_rejects_and_says_how_to_get_all() {
     );
     assert!(listed[0].contains(&format!("(CN=late 0, id {id})")), "{}", listed[0]);
     assert!(
-        run.said.contains("2 more rejects are not listed: --rejects FILE writes all of them to a file"),
+        run.stderr.contains("2 more rejects are not listed: --rejects FILE writes all of them to a file"),
         "{}",
-        run.said
+        run.stderr
     );
     let run = Run::of(&factory, &["--dry-run", "--rejects", "r", "bundle.pem"]).await;
-    assert!(!run.said.contains("rejected: "), "{}", run.said);
+    assert!(!run.stderr.contains("rejected: "), "{}", run.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,7 +207,7 @@ async fn each_job_carries_the_ca_that_signed_its_certificate() {
         (run.code, &run.numbers["rejected"]),
         (Some(3), &serde_json::json!({ "issuer_mismatch": 1 })),
         "{}",
-        run.said
+        run.stderr
     );
     let jobs = jobs(&factory).await;
     let ca_of = |leaf: &String| match &jobs[leaf].request {
@@ -216,7 +218,7 @@ async fn each_job_carries_the_ca_that_signed_its_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_with_its_private_key_is_rejected_and_the_key_goes_nowhere() {
+async fn a_certificate_with_its_private_key_is_rejected() {
     let factory = Factory::new(1000.0).await;
     let with_key = factory.ca.flawed(Flaw::WithPrivateKey, "device");
     let (certificate, key) = with_key.split_at(with_key.find("-----BEGIN PRIVATE").unwrap());
@@ -227,73 +229,73 @@ async fn a_certificate_with_its_private_key_is_rejected_and_the_key_goes_nowhere
     let der = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
     write(factory.folder(), "in/5.der", der.secret_der());
     let run = Run::of(&factory, &["in"]).await;
-    assert_eq!((run.code, run.n("sent")), (Some(3), 0), "{}", run.said);
-    run.adds_up();
+    assert_eq!((run.code, run.n("sent")), (Some(3), 0), "{}", run.stderr);
+    run.assert_adds_up();
     assert_eq!(run.numbers["rejected"]["private_key"], 5);
     let listed = std::fs::read_to_string(factory.folder().join("batch.rejects.jsonl")).unwrap();
     assert_eq!(listed.lines().count(), 5);
-    assert!(!listed.contains("BEGIN"), "no text of any of them is kept:\n{listed}");
+    assert!(!listed.contains("BEGIN"), "no certificate text is stored:\n{listed}");
     let secret = key.lines().nth(1).unwrap();
-    assert!(!run.said.contains(secret) && !run.numbers.to_string().contains(secret));
+    assert!(!run.stderr.contains(secret) && !run.numbers.to_string().contains(secret));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn duplicates_are_sent_once_and_told() {
+async fn duplicates_are_sent_once_and_counted() {
     let factory = Factory::new(1000.0).await;
     let leaves = factory.leaves(3);
     write(factory.folder(), "a.pem", leaves.concat() + &leaves[0]);
     write(factory.folder(), "b.pem", &leaves[1]);
     let run = Run::of(&factory, &["a.pem", "b.pem", "a.pem"]).await;
-    assert_eq!((run.code, run.n("duplicates"), run.n("sent")), (Some(0), 6, 3), "{}", run.said);
-    run.adds_up();
+    assert_eq!((run.code, run.n("duplicates"), run.n("sent")), (Some(0), 6, 3), "{}", run.stderr);
+    run.assert_adds_up();
     assert_eq!(jobs(&factory).await.len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_that_is_known_is_no_device() {
+async fn a_known_ca_is_not_sent_as_a_device() {
     let factory = Factory::new(1000.0).await;
     let given = Ca::new("Given CA");
     // The factory's own CA is in the settings.
     write(factory.folder(), "in/a.pem", factory.ca.pem());
     write(factory.folder(), "in/b.pem", given.pem() + &given.leaf("device"));
     let run = Run::of(&factory, &["in", "--ca", "in/b.pem"]).await;
-    assert_eq!((run.code, run.n("sent"), run.n("issuers")), (Some(0), 1, 2), "{}", run.said);
-    run.adds_up();
+    assert_eq!((run.code, run.n("sent"), run.n("issuers")), (Some(0), 1, 2), "{}", run.stderr);
+    run.assert_adds_up();
     assert_eq!(jobs(&factory).await.values().next().unwrap().reference.as_ref().map(Name::as_str), Some("b"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_device_is_taken_for_the_ca_of_another() {
+async fn a_device_is_never_taken_for_the_ca_of_another() {
     let factory = Factory::new(1000.0).await;
     // Careless factory lines sign each certificate with its own key, all with CA:true and the same name.
     let careless: String = (0..3).map(|_| Ca::new("device").pem()).collect();
     write(factory.folder(), "careless.pem", factory.ca.leaf("device") + &careless);
     let run = Run::of(&factory, &["careless.pem"]).await;
-    assert_eq!((run.n("sent"), run.n("issuers")), (4, 0), "{}", run.said);
+    assert_eq!((run.n("sent"), run.n("issuers")), (4, 0), "{}", run.stderr);
     assert_eq!(run.numbers["warnings"]["leaf_is_a_ca"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_that_sqs_fails_on_are_sent_again_until_it_takes_them() {
+async fn entries_that_fail_are_retried_until_sqs_accepts_them() {
     let factory = Factory::new(1000.0).await;
     let leaves = factory.leaves(40);
     write(factory.folder(), "bundle.pem", leaves.concat());
     factory.sandbox.faults().set(fault(fail_entries(4, false), 6)).unwrap();
     let run = Run::of(&factory, &["bundle.pem"]).await;
-    assert_eq!((run.code, run.n("sent")), (Some(0), 40), "{}", run.said);
+    assert_eq!((run.code, run.n("sent")), (Some(0), 40), "{}", run.stderr);
     assert_eq!(jobs(&factory).await.keys().collect::<BTreeSet<_>>(), leaves.iter().collect());
     assert_eq!(factory.counts("jobs").sent, 40, "none was sent twice");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_that_sqs_finds_fault_with_are_rejected_at_once() {
+async fn entries_that_sqs_rejects_are_not_retried() {
     let factory = Factory::new(1000.0).await;
     let leaves = factory.leaves(5);
     write(factory.folder(), "bundle.pem", leaves.concat());
     factory.sandbox.faults().set(fault(fail_entries(2, true), 1)).unwrap();
     let run = Run::of(&factory, &["bundle.pem"]).await;
-    assert_eq!((run.code, run.n("sent"), run.n("refused_by_queue")), (Some(3), 3, 2), "{}", run.said);
-    run.adds_up();
+    assert_eq!((run.code, run.n("sent"), run.n("refused_by_queue")), (Some(3), 3, 2), "{}", run.stderr);
+    run.assert_adds_up();
     let listed: Vec<_> = rejects(&factory.folder().join("batch.rejects.jsonl"));
     assert!(listed.iter().all(|reject| reject["code"] == "refused_by_queue"));
     let refused: BTreeSet<_> = listed.iter().map(|reject| reject["certificatePem"].as_str().unwrap()).collect();
@@ -301,30 +303,30 @@ async fn entries_that_sqs_finds_fault_with_are_rejected_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_that_sqs_never_takes_are_told_and_end_with_1() {
+async fn entries_that_sqs_never_accepts_are_listed_and_exit_with_1() {
     let factory = Factory::new(1000.0).await;
     write(factory.folder(), "bundle.pem", factory.leaves(3).concat());
     factory.sandbox.faults().set(Fault { calls: None, ..fault(fail_entries(1, false), 0) }).unwrap();
     let run = Run::of(&factory, &["bundle.pem"]).await;
-    assert_eq!((run.code, run.n("sent"), run.n("not_sent")), (Some(1), 2, 1), "{}", run.said);
-    run.adds_up();
+    assert_eq!((run.code, run.n("sent"), run.n("not_sent")), (Some(1), 2, 1), "{}", run.stderr);
+    run.assert_adds_up();
     assert_eq!(rejects(&factory.folder().join("batch.rejects.jsonl"))[0]["code"], "not_sent");
-    assert!(run.said.contains("run this again with --batch batch"), "{}", run.said);
+    assert!(run.stderr.contains("run this again with --batch batch"), "{}", run.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_goes_away_ends_the_sending_with_what_was_sent() {
+async fn a_denied_queue_stops_the_run_and_reports_what_was_sent() {
     let factory = Factory::new(1000.0).await;
     write(factory.folder(), "bundle.pem", factory.leaves(3).concat());
     let effect = Effect::Error { status: 403, code: "AccessDenied".into(), message: "no".into(), executed: false };
     factory.sandbox.faults().set(Fault { calls: None, ..fault(effect, 0) }).unwrap();
     let run = Run::of(&factory, &["bundle.pem"]).await;
-    assert_eq!((run.code, run.n("sent"), run.n("not_sent")), (Some(4), 0, 3), "{}", run.said);
-    assert!(run.said.contains("sqs:SendMessage"), "{}", run.said);
+    assert_eq!((run.code, run.n("sent"), run.n("not_sent")), (Some(4), 0, 3), "{}", run.stderr);
+    assert!(run.stderr.contains("sqs:SendMessage"), "{}", run.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_the_sending_in_order() {
+async fn an_interrupt_stops_sending_gracefully() {
     let factory = Factory::new(1000.0).await;
     write(factory.folder(), "bundle.pem", factory.leaves(300).concat());
     let slow = Effect::Latency { milliseconds: 300, up_to: None };
@@ -332,12 +334,12 @@ async fn a_signal_ends_the_sending_in_order() {
     let program = factory.spawn(&["enqueue", "--json", "--batch", BATCH, "bundle.pem"]);
     factory.until("something is sent", async |f| f.counts("jobs").sent > 0).await;
     program.signal("INT");
-    let (code, stdout, said) = program.end().await;
-    let run = Run { code, numbers: serde_json::from_str(&stdout).unwrap(), said };
-    assert_eq!((run.code, run.n("sent")), (Some(130), factory.counts("jobs").sent), "{}", run.said);
-    assert!(run.n("not_sent") > 0, "the test shows nothing if all was sent");
-    run.adds_up();
-    assert!(run.said.contains("run this again with --batch batch"), "{}", run.said);
+    let (code, stdout, stderr) = program.wait().await;
+    let run = Run { code, numbers: serde_json::from_str(&stdout).unwrap(), stderr };
+    assert_eq!((run.code, run.n("sent")), (Some(130), factory.counts("jobs").sent), "{}", run.stderr);
+    assert!(run.n("not_sent") > 0, "the test proves nothing if all were sent");
+    run.assert_adds_up();
+    assert!(run.stderr.contains("run this again with --batch batch"), "{}", run.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -347,7 +349,7 @@ async fn a_dry_run_needs_no_queue_and_writes_nothing() {
     let n_calls = |f: &Factory| f.sandbox.ledger().summary(ApiOperation::GetQueueUrl).calls;
     let before = n_calls(&factory);
     let arguments = ["enqueue", "--dry-run", "--batch", BATCH, "bundle.pem"];
-    let (code, stdout, _) = factory.spawn(&arguments).end().await;
+    let (code, stdout, _) = factory.spawn(&arguments).wait().await;
     assert_eq!(code, Some(3));
     assert!(stdout.contains("7  would be sent") && stdout.contains("rejected: 1 expired"), "{stdout}");
     assert!(!factory.folder().join("batch.rejects.jsonl").exists());
@@ -357,21 +359,23 @@ async fn a_dry_run_needs_no_queue_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_that_is_given_verifies_signatures_and_goes_with_every_job() {
+async fn a_given_ca_verifies_signatures_and_is_sent_with_every_job() {
     let mut factory = Factory::new(1000.0).await;
     factory.config.precheck.ca_folder = None;
     let other = Ca::with_key(KeyKind::P384, "Another CA");
     write(factory.folder(), "ca.pem", format!("# the CA\n{}", other.pem()));
     write(factory.folder(), "bundle.pem", other.leaf("mine") + &factory.ca.leaf("not mine"));
     let run = Run::of(&factory, &["bundle.pem", "--ca", "ca.pem"]).await;
-    assert_eq!((run.code, &run.numbers["rejected"]["issuer_mismatch"]), (Some(3), &1.into()), "{}", run.said);
+    assert_eq!((run.code, &run.numbers["rejected"]["issuer_mismatch"]), (Some(3), &1.into()), "{}", run.stderr);
     let jobs = jobs(&factory).await;
-    let Request::RegisterCertificate(request) = &jobs.values().next().unwrap().request else { panic!("another call") };
+    let Request::RegisterCertificate(request) = &jobs.values().next().unwrap().request else {
+        panic!("another operation")
+    };
     assert_eq!(request.ca_certificate_pem.as_ref(), Some(&other.pem()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_near_the_limit_are_packed_by_their_size() {
+async fn large_messages_are_packed_by_size() {
     let factory = Factory::new(1000.0).await;
     // Subject and issuer of 20,000 letters each: ten such certificates, each with its CA, are more than 1 MiB.
     let long = |name: &str| name.repeat(20_000);
@@ -381,15 +385,15 @@ async fn messages_near_the_limit_are_packed_by_their_size() {
     write(factory.folder(), "ca.pem", ca.pem());
     write(factory.folder(), "bundle.pem", leaves.concat());
     let run = Run::of(&factory, &["bundle.pem", "--ca", "ca.pem"]).await;
-    assert_eq!((run.code, run.n("sent")), (Some(0), 21), "{}", run.said);
+    assert_eq!((run.code, run.n("sent")), (Some(0), 21), "{}", run.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_work_is_said_before_anything_is_read() {
+async fn invalid_arguments_fail_before_anything_is_sent() {
     let factory = Factory::new(1000.0).await;
     write(factory.folder(), "leaf.pem", factory.ca.leaf("device"));
     std::fs::create_dir(factory.folder().join("empty")).unwrap();
-    for (arguments, code, said) in [
+    for (arguments, code, expected) in [
         (&["no-such-file"][..], 1, "cannot read no-such-file"),
         (&["empty"], 1, "found nothing to read"),
         (&["leaf.pem", "--target", "mars"], 1, "target `mars` is not in the settings, which have default"),
@@ -399,8 +403,8 @@ async fn what_cannot_work_is_said_before_anything_is_read() {
         (&[], 2, "<PATH>..."),
     ] {
         let run = Run::of(&factory, arguments).await;
-        assert_eq!(run.code, Some(code), "{arguments:?}: {}", run.said);
-        assert!(run.said.contains(said), "{arguments:?}: {}", run.said);
+        assert_eq!(run.code, Some(code), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(expected), "{arguments:?}: {}", run.stderr);
     }
     assert_eq!(factory.counts("jobs").sent, 0);
 }

@@ -18,13 +18,13 @@ const TITLES: &str = "batch,target,operation,certificate_id,serial,ref,source,st
 
 /// Runs `muster export`; returns exit code, standard output and standard error.
 pub(crate) async fn export(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
-    factory.spawn(&[&["export"], arguments].concat()).end().await
+    factory.spawn(&[&["export"], arguments].concat()).wait().await
 }
 
 /// Exports the batch as JSON; returns the lines.
 pub(crate) async fn lines(factory: &Factory, arguments: &[&str]) -> Vec<Value> {
-    let (code, data, said) = export(factory, &[&[BATCH, "--format", "jsonl"], arguments].concat()).await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, data, stderr) = export(factory, &[&[BATCH, "--format", "jsonl"], arguments].concat()).await;
+    assert_eq!(code, Some(0), "{stderr}");
     data.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -36,7 +36,7 @@ pub(crate) async fn record_many(ledger: &Ledger, rows: impl IntoIterator<Item = 
     }
 }
 
-/// Returns which certificates an export contains, by the number passed to [`row`], and how often.
+/// Returns how often an export contains each certificate, by the number passed to [`row`].
 fn numbers(lines: &[Value]) -> BTreeMap<u32, usize> {
     let mut numbers = BTreeMap::new();
     for line in lines {
@@ -51,16 +51,16 @@ fn each_once(range: impl IntoIterator<Item = u32>) -> BTreeMap<u32, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_is_a_line_of_a_table() {
+async fn an_outcome_is_one_line_of_csv() {
     let factory = Factory::new(1000.0).await;
-    let mut end = row(1, Code::Ok);
-    end.outcome.detail = Some("two, \"three\"".into());
-    end.other_names = vec![Names { reference: Some("SN-other".into()), source: None }];
+    let mut first = row(1, Code::Ok);
+    first.outcome.detail = Some("two, \"three\"".into());
+    first.other_names = vec![Names { reference: Some("SN-other".into()), source: None }];
     let time = |time: time::OffsetDateTime| {
         time.truncate_to_second().format(&time::format_description::well_known::Rfc3339).unwrap()
     };
-    let sent_at = time(end.outcome.sent_at);
-    record(&factory.ledger, vec![end]).await;
+    let sent_at = time(first.outcome.sent_at);
+    record(&factory.ledger, vec![first]).await;
     let recorded_at: time::OffsetDateTime =
         sqlx::query_scalar("select recorded_at from registrations").fetch_one(&factory.database.pool).await.unwrap();
     let (code, table, _) = export(&factory, &[BATCH]).await;
@@ -75,38 +75,41 @@ async fn an_end_is_a_line_of_a_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_is_a_line_of_json_with_its_attempts() {
+async fn an_outcome_is_one_line_of_json_with_its_attempts() {
     let factory = Factory::new(1000.0).await;
     let mut unreadable = row(2, Code::NotACertificate);
     (unreadable.certificate_id, unreadable.serial, unreadable.names) = (None, None, Names::default());
     record(&factory.ledger, vec![row(1, Code::Ok), unreadable]).await;
     let lines = lines(&factory, &[]).await;
-    let good = &lines[0];
-    assert_eq!((&good["ref"], &good["n_attempts"], &good["last_request_id"]), (&json!("SN-1"), &json!(1), &json!("r")));
-    let attempt = &good["attempts"][0];
+    let success = &lines[0];
+    assert_eq!(
+        (&success["ref"], &success["n_attempts"], &success["last_request_id"]),
+        (&json!("SN-1"), &json!(1), &json!("r"))
+    );
+    let attempt = &success["attempts"][0];
     assert_eq!((&attempt["result"], &attempt["ms"]), (&json!("ok"), &json!(7)));
-    assert_eq!(good["other_names"], json!([]));
-    let bad = &lines[1];
+    assert_eq!(success["other_names"], json!([]));
+    let failure = &lines[1];
     for unknown in ["certificate_id", "serial", "ref", "source", "known_status", "last_request_id"] {
-        assert_eq!(bad[unknown], Value::Null, "{unknown}");
+        assert_eq!(failure[unknown], Value::Null, "{unknown}");
     }
-    assert_eq!((&bad["status"], &bad["code"]), (&json!("rejected"), &json!("not_a_certificate")));
-    let fields: BTreeSet<&str> = good.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!((&failure["status"], &failure["code"]), (&json!("rejected"), &json!("not_a_certificate")));
+    let fields: BTreeSet<&str> = success.as_object().unwrap().keys().map(String::as_str).collect();
     let titles = TITLES.split(',').chain(["n_attempts"]).collect();
-    assert_eq!(fields, titles, "the fields are the table's columns");
+    assert_eq!(fields, titles, "the fields are the CSV columns");
 }
 
-/// A name may begin with `=`, `+`, `-` and `@`, and a detail, which may repeat what AWS says, with anything.
+/// A name may begin with `=`, `+`, `-` or `@`; a detail may repeat what AWS says, so it may begin with anything.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_text_becomes_a_formula_in_a_table_and_json_has_it_as_it_is() {
+async fn csv_defuses_formulas_and_json_keeps_them() {
     let factory = Factory::new(1000.0).await;
-    let mut end = row(1, Code::Expired);
-    end.names = Names { reference: Some("=1+1".into()), source: Some("@line".into()) };
-    end.outcome.detail = Some("=HYPERLINK(\"http://x\",\"y\")".into());
+    let mut first = row(1, Code::Expired);
+    first.names = Names { reference: Some("=1+1".into()), source: Some("@line".into()) };
+    first.outcome.detail = Some("=HYPERLINK(\"http://x\",\"y\")".into());
     let mut other = row(2, Code::Expired);
     other.names = Names { reference: Some("-SN".into()), source: Some("+49".into()) };
     other.outcome.detail = Some("\tx".into());
-    record(&factory.ledger, vec![end, other]).await;
+    record(&factory.ledger, vec![first, other]).await;
     let (_, table, _) = export(&factory, &[BATCH]).await;
     let wanted = ",'=1+1,'@line,rejected,expired,\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",";
     assert!(table.contains(wanted), "{table}");
@@ -116,7 +119,7 @@ async fn no_text_becomes_a_formula_in_a_table_and_json_has_it_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_of_many_pages_has_every_end_once_in_the_order_of_keys() {
+async fn an_export_has_every_outcome_once_in_key_order() {
     let factory = Factory::new(1000.0).await;
     let elsewhere = (5_000..5_010).map(|n| Row { target: "eu".into(), ..row(n, Code::Ok) });
     record_many(&factory.ledger, (0..5_000).map(|n| row(n, Code::Ok)).chain(elsewhere)).await;
@@ -125,11 +128,11 @@ async fn a_batch_of_many_pages_has_every_end_once_in_the_order_of_keys() {
     assert_eq!(numbers(&lines), each_once(0..5_010));
     let keys: Vec<_> =
         lines.iter().map(|line| (line["target"].to_string(), line["certificate_id"].to_string())).collect();
-    assert!(keys.is_sorted(), "the order is that of the primary key");
+    assert!(keys.is_sorted(), "rows are in the order of the primary key");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn filters_choose_by_status_code_and_source() {
+async fn filters_select_by_status_code_and_source() {
     let factory = Factory::new(1000.0).await;
     let code = |n: u32| [Code::Ok, Code::Expired, Code::Timeout, Code::IssuerInactive, Code::Known][n as usize % 5];
     let source = |n: u32| if n.is_multiple_of(2) { "even" } else { "odd" };
@@ -150,13 +153,13 @@ async fn filters_choose_by_status_code_and_source() {
     assert_eq!(of(&["--status", "registered", "--source", "even"]).await, wanted(&[Code::Ok], even));
     assert_eq!(of(&["--status", "gone"]).await, BTreeMap::new());
     assert_eq!(of(&["--code", "expired", "--status", "registered"]).await, BTreeMap::new());
-    let (exit, _, said) = export(&factory, &[BATCH, "--code", "bad_luck"]).await;
-    assert_eq!(exit, Some(2), "{said}");
+    let (exit, _, stderr) = export(&factory, &[BATCH, "--code", "bad_luck"]).await;
+    assert_eq!(exit, Some(2), "{stderr}");
 }
 
 /// Failures of one certificate for two targets and operations are adjacent in the index.
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_ends_of_one_certificate_are_all_there() {
+async fn all_failures_of_one_certificate_are_exported() {
     let factory = Factory::new(1000.0).await;
     for target in ["default", "eu", "us"] {
         let rows = (0..1_500).map(|n| Row { target: target.into(), ..row(n, Code::Expired) });
@@ -174,23 +177,23 @@ async fn an_export_stays_complete_while_rows_are_written() {
     let mut out = BufReader::new(program.0.stdout.take().unwrap());
     let mut data = String::new();
     out.read_line(&mut data).await.unwrap();
-    // The pipe is full long before the last row. What is written now lies before and after the export's position, and
-    // changes rows that it has yet to read.
+    // The pipe is full long before the last row. Rows written now lie before and after the position of the export, and
+    // some replace rows that it has not read yet.
     record_many(&factory.ledger, (0..5_000).map(|n| row(n * 2 + 1, Code::Timeout))).await;
     record_many(&factory.ledger, (0..5_000).map(|n| row(n * 2, Code::Ok))).await;
     out.read_to_string(&mut data).await.unwrap();
-    assert_eq!(program.end().await.0, Some(0));
+    assert_eq!(program.wait().await.0, Some(0));
     let lines: Vec<Value> = data.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let found = numbers(&lines);
-    assert!(found.values().all(|&n| n == 1), "none is there twice");
-    assert!((0..5_000).all(|n| found.contains_key(&(n * 2))), "what was there at the beginning is there");
+    assert!(found.values().all(|&n| n == 1), "no row appears twice");
+    assert!((0..5_000).all(|n| found.contains_key(&(n * 2))), "every row that existed at the start is exported");
     let status = |n: usize| lines[n]["status"].as_str().unwrap().to_owned();
     assert_eq!((status(0), status(lines.len() - 1)), ("exhausted".into(), "exhausted".into()));
-    assert!(lines.iter().any(|line| line["status"] == "registered"), "it was written meanwhile");
+    assert!(lines.iter().any(|line| line["status"] == "registered"), "rows written meanwhile are read");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_reads_only_the_beginning_ends_it_quietly() {
+async fn a_reader_that_closes_early_ends_the_export_quietly() {
     let factory = Factory::new(1000.0).await;
     record_many(&factory.ledger, (0..5_000).map(|n| row(n, Code::Ok))).await;
     let mut program = factory.spawn(&["export", BATCH]);
@@ -198,33 +201,33 @@ async fn whoever_reads_only_the_beginning_ends_it_quietly() {
     let mut first = String::new();
     out.read_line(&mut first).await.unwrap();
     drop(out);
-    let (code, _, said) = program.end().await;
-    assert_eq!((code, said.as_str(), first.trim_end()), (Some(0), "", TITLES));
+    let (code, _, stderr) = program.wait().await;
+    assert_eq!((code, stderr.as_str(), first.trim_end()), (Some(0), "", TITLES));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_appears_whole_and_replaces_another_only_by_force() {
+async fn an_output_file_is_complete_and_replaced_only_with_force() {
     let factory = Factory::new(1000.0).await;
     record(&factory.ledger, (0..3).map(|n| row(n, Code::Ok)).collect()).await;
-    let file = factory.folder().join("ends.csv");
-    let (code, data, said) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
-    assert_eq!((code, data.as_str(), said.as_str()), (Some(0), "", "3 outcomes written to ends.csv\n"));
+    let file = factory.folder().join("outcomes.csv");
+    let (code, data, stderr) = export(&factory, &[BATCH, "--output", "outcomes.csv"]).await;
+    assert_eq!((code, data.as_str(), stderr.as_str()), (Some(0), "", "3 outcomes written to outcomes.csv\n"));
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4);
 
     record(&factory.ledger, vec![row(3, Code::Ok)]).await;
-    let (code, _, said) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
-    assert_eq!((code, said.as_str()), (Some(1), "error: ends.csv already exists: `--force` replaces it\n"));
-    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4, "it is as it was");
-    let (code, _, said) = export(&factory, &[BATCH, "--output", "ends.csv", "--force"]).await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, _, stderr) = export(&factory, &[BATCH, "--output", "outcomes.csv"]).await;
+    assert_eq!((code, stderr.as_str()), (Some(1), "error: outcomes.csv already exists: `--force` replaces it\n"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4, "the file is unchanged");
+    let (code, _, stderr) = export(&factory, &[BATCH, "--output", "outcomes.csv", "--force"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_nobody_named_cannot_be_exported() {
+async fn an_unknown_batch_cannot_be_exported() {
     let factory = Factory::new(1000.0).await;
     record(&factory.ledger, vec![row(1, Code::Ok)]).await;
-    let (code, data, said) = export(&factory, &["batsch"]).await;
+    let (code, data, stderr) = export(&factory, &["batsch"]).await;
     assert_eq!((code, data.as_str()), (Some(1), ""));
-    assert!(said.contains("`batsch`") && said.contains("hint: did you mean batch?"), "{said}");
+    assert!(stderr.contains("`batsch`") && stderr.contains("hint: did you mean batch?"), "{stderr}");
 }

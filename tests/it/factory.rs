@@ -1,4 +1,4 @@
-//! A complete setup for one test: a sandbox, a ledger, a CA, a queue, and workers in this process or as programs.
+//! A complete setup for one test: a sandbox, a ledger, a CA, a queue, and workers (in this process or as programs).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,13 +27,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
 
-/// The batch of all jobs that tests send.
+/// The batch of every job that tests send.
 pub(crate) const BATCH: &str = "batch";
 
-/// How often breakers and holds let a probe through, unless a test sets another interval.
+/// How often breakers and holds allow a probe, unless a test sets another interval.
 pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(300);
 
-/// How long a test waits for something that must happen; far more than it takes.
+/// How long a test waits for an event; far longer than any takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Factory {
@@ -43,13 +43,13 @@ pub(crate) struct Factory {
     pub(crate) queue: Queue,
     pub(crate) ca: Arc<Ca>,
     pub(crate) config: Config,
-    /// How long to wait for something that must happen.
+    /// How long `until` waits.
     pub(crate) patience: Duration,
     folder: tempfile::TempDir,
 }
 
 impl Factory {
-    /// Creates a factory with a sandbox without a limit, and the given worker rate.
+    /// Creates a factory with the given worker rate, in calls a second, and a sandbox without a limit.
     pub(crate) async fn new(rate: f64) -> Self {
         Self::with(count_only(), rate).await
     }
@@ -58,7 +58,7 @@ impl Factory {
         Self::with_queue(settings, rate, queue_attributes()).await
     }
 
-    /// Creates a factory whose queue has other attributes.
+    /// Creates a factory whose queue has the given attributes.
     pub(crate) async fn with_queue(
         settings: muster_sandbox::SandboxSettings,
         rate: f64,
@@ -107,7 +107,7 @@ impl Factory {
         sandbox
     }
 
-    /// Takes every message from the queue.
+    /// Receives and deletes every message of the queue.
     pub(crate) async fn take_jobs(&self) -> Vec<Job> {
         let mut jobs = Vec::new();
         loop {
@@ -167,7 +167,7 @@ impl Factory {
     pub(crate) async fn drain(&self) -> Arc<Metrics> {
         let service = Service::start(&self.config, Until::Empty, CancellationToken::new()).await.unwrap();
         let metrics = service.metrics();
-        tokio::time::timeout(PATIENCE, service.run()).await.expect("the queue does not become empty").unwrap();
+        tokio::time::timeout(PATIENCE, service.run()).await.expect("the queue does not drain").unwrap();
         metrics
     }
 
@@ -180,13 +180,13 @@ impl Factory {
     }
 
     /// Returns how many certificates of the batch have each code.
-    pub(crate) async fn ends(&self) -> BTreeMap<Code, u64> {
+    pub(crate) async fn outcomes(&self) -> BTreeMap<Code, u64> {
         let batch = self.ledger.batch_status(BATCH).await.unwrap().unwrap_or_default();
-        let mut ends = BTreeMap::new();
+        let mut outcomes = BTreeMap::new();
         for count in batch.counts {
-            *ends.entry(count.code).or_default() += count.n;
+            *outcomes.entry(count.code).or_default() += count.n;
         }
-        ends
+        outcomes
     }
 
     /// Returns how many calls of `RegisterCertificate` the sandbox saw.
@@ -207,25 +207,25 @@ impl Factory {
             }
         };
         if tokio::time::timeout(self.patience, holding).await.is_err() {
-            let (ends, left, dead) = (self.ends().await, self.counts("jobs"), self.counts("jobs-dead"));
-            panic!("never: {what}; {ends:?}, in the queue {left:?}, dead-lettered {dead:?}");
+            let (outcomes, left, dead) = (self.outcomes().await, self.counts("jobs"), self.counts("jobs-dead"));
+            panic!("timed out waiting for: {what}; outcomes {outcomes:?}, queue {left:?}, dead-letter queue {dead:?}");
         }
     }
 
-    /// Returns the working folder of programs, for files that tests pass to them and that they write.
+    /// Returns the working folder of programs: for files that they read and write.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Starts the program as a separate process, as an operator would.
+    /// Starts the program as a separate process.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Program {
         Program(self.command(arguments).spawn().unwrap())
     }
 
-    /// Returns the program, ready to be started.
+    /// Returns a command that runs the program.
     pub(crate) fn command(&self, arguments: &[&str]) -> tokio::process::Command {
         let (file, new) = (self.folder.path().join("muster.toml"), self.folder.path().join("new.toml"));
-        // Replaced atomically: a program started a moment ago may be reading it.
+        // Replaced atomically, as another program may be reading it.
         std::fs::write(&new, self.settings_file()).unwrap();
         std::fs::rename(&new, &file).unwrap();
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_muster"));
@@ -284,7 +284,7 @@ pub(crate) fn queue_attributes() -> QueueAttributes {
     }
 }
 
-/// A queue as an operator sets it up, with a visibility timeout long enough for a busy machine.
+/// A queue as operators create it, with a visibility timeout long enough for a busy machine.
 pub(crate) fn patient_queue_attributes() -> QueueAttributes {
     QueueAttributes {
         visibility_timeout: Duration::from_mins(1),
@@ -307,10 +307,10 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Stops it gracefully.
-    pub(crate) async fn end(self) {
+    /// Stops the worker gracefully.
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.task).await.expect("it does not end").unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("the worker does not stop").unwrap().unwrap();
     }
 
     /// Returns the response of `/readyz`.
@@ -332,20 +332,23 @@ impl Serving {
     }
 }
 
-/// The program, running.
+/// The running `muster` program.
 pub(crate) struct Program(pub(crate) tokio::process::Child);
 
 impl Program {
-    /// Sends it a signal by name.
+    /// Sends the program a signal by name.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.0.id().expect("it runs").to_string();
+        let pid = self.0.id().expect("the program is running").to_string();
         let status = std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap();
         assert!(status.success());
     }
 
-    /// Waits until it exits; returns the exit code, standard output and standard error.
-    pub(crate) async fn end(self) -> (Option<i32>, String, String) {
-        let output = tokio::time::timeout(PATIENCE, self.0.wait_with_output()).await.expect("it does not end").unwrap();
+    /// Waits until the program exits; returns the exit code, standard output and standard error.
+    pub(crate) async fn wait(self) -> (Option<i32>, String, String) {
+        let output = tokio::time::timeout(PATIENCE, self.0.wait_with_output())
+            .await
+            .expect("the program does not exit")
+            .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
     }

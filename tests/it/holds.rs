@@ -1,4 +1,4 @@
-//! Holds and the rows that wait for them, on a real Postgres: whatever the order of events, no row waits for nothing.
+//! Holds and the rows that wait for them, on a real Postgres: in any order of events, no row waits without a hold.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(crate) fn parked(n: u32) -> Row {
     row
 }
 
-/// Returns a finding by the certificate with a number.
+/// Returns the opening of the hold by a certificate with the given number.
 pub(crate) fn opening(witness: u8) -> (HoldKey, Opening) {
     let opening = Opening {
         witness: Some(CertificateId([witness; 32])),
@@ -43,13 +43,13 @@ pub(crate) fn opening(witness: u8) -> (HoldKey, Opening) {
     (hold(), opening)
 }
 
-/// Parks rows under a hold that a finding begins or continues.
+/// Parks rows under the hold, which opens if it is not open yet.
 pub(crate) async fn park(ledger: &Ledger, numbers: impl IntoIterator<Item = u32>, witness: u8) {
     let rows = numbers.into_iter().map(parked).collect();
     ledger.record(&Page { openings: vec![opening(witness)], ..page(rows) }).await.unwrap();
 }
 
-/// Lets time pass for the holds.
+/// Moves the times of all holds into the past.
 pub(crate) async fn age(database: &Database, by: &str) {
     let update = format!(
         "update holds
@@ -59,8 +59,8 @@ pub(crate) async fn age(database: &Database, by: &str) {
     sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
 }
 
-/// Lets enough time pass that every worker has seen which holds were released.
-async fn seen_by_all(database: &Database) {
+/// Moves releases far enough into the past that every worker has seen them.
+async fn age_releases(database: &Database) {
     let update = "update holds set released_at = released_at - interval '3 seconds'";
     sqlx::query(update).execute(&database.pool).await.unwrap();
 }
@@ -72,7 +72,7 @@ async fn report(ledger: &Ledger) -> HoldReport {
 }
 
 #[tokio::test]
-async fn a_second_certificate_closes_a_hold_and_the_same_does_not() {
+async fn a_hold_closes_at_its_second_certificate() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     park(&ledger, [1], 1).await;
@@ -83,12 +83,12 @@ async fn a_second_certificate_closes_a_hold_and_the_same_does_not() {
     park(&ledger, [3], 2).await;
     let closed = report(&ledger).await;
     assert_eq!((closed.is_closed, closed.n_waiting), (true, 3));
-    assert_eq!((closed.opened_at, closed.probe_at), (first.opened_at, first.probe_at), "it goes on as it began");
+    assert_eq!((closed.opened_at, closed.probe_at), (first.opened_at, first.probe_at), "its times do not change");
     assert_counters_equal_the_rows(&database).await;
 }
 
 #[tokio::test]
-async fn a_hold_that_was_over_begins_anew() {
+async fn a_released_hold_can_open_again() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     park(&ledger, [1], 1).await;
@@ -96,19 +96,19 @@ async fn a_hold_that_was_over_begins_anew() {
     let first = report(&ledger).await;
     assert!(ledger.release_at_once(&hold()).await.unwrap());
     assert!(ledger.open_holds().await.unwrap().is_empty());
-    assert_eq!(ledger.claim_released(LEASE).await.unwrap(), None, "a worker may not have seen it yet");
-    seen_by_all(&database).await;
+    assert_eq!(ledger.claim_released(LEASE).await.unwrap(), None, "a worker may not have seen the release yet");
+    age_releases(&database).await;
     let lease = ledger.claim_released(LEASE).await.unwrap().unwrap();
     park(&ledger, [3], 3).await;
     let again = report(&ledger).await;
     assert_eq!((again.is_closed, again.released_at, again.n_waiting), (false, None, 3));
     assert!(again.opened_at > first.opened_at && again.probe_at > first.probe_at);
-    assert_eq!(ledger.renew(&lease, LEASE).await.unwrap(), None, "its sender must stop");
+    assert_eq!(ledger.renew(&lease, LEASE).await.unwrap(), None, "the sender must stop");
     assert!(ledger.finish(&hold()).await.unwrap() && ledger.open_holds().await.unwrap().len() == 1);
 }
 
 #[tokio::test]
-async fn a_hold_keeps_the_name_of_its_ca_and_gets_one_that_it_lacks() {
+async fn a_hold_keeps_its_ca_name_and_accepts_a_missing_one() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let named = async |n: u8, subject: Option<&str>| {
@@ -119,7 +119,7 @@ async fn a_hold_keeps_the_name_of_its_ca_and_gets_one_that_it_lacks() {
         (report(&ledger).await.subject, ledger.hold_subject(&self::hold()).await.unwrap())
     };
     let both = |name: &str| (Some(name.to_owned()), Some(name.to_owned()));
-    // As an older version opens it.
+    // An older version opens holds without a name.
     assert_eq!(named(1, None).await, (None, None));
     assert_eq!(named(2, Some("CN=Plant\0 CA")).await, both("CN=Plant\u{fffd} CA"));
     assert_eq!(named(3, Some("CN=Another")).await, both("CN=Plant\u{fffd} CA"));
@@ -129,21 +129,21 @@ async fn a_hold_keeps_the_name_of_its_ca_and_gets_one_that_it_lacks() {
 }
 
 #[tokio::test]
-async fn a_row_parked_for_what_is_over_waits_for_a_released_hold() {
+async fn a_row_parked_without_a_hold_gets_a_released_one() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![parked(1), parked(2)]).await;
     assert!(report(&ledger).await.released_at.is_some());
-    seen_by_all(&database).await;
+    age_releases(&database).await;
     assert_eq!(ledger.claim_released(LEASE).await.unwrap().unwrap().hold, hold());
-    // A hold that exists stays as it is.
+    // An open hold is left unchanged.
     park(&ledger, [3], 1).await;
     record(&ledger, vec![parked(4)]).await;
     assert_eq!((report(&ledger).await.released_at, report(&ledger).await.n_waiting), (None, 4));
 }
 
 #[tokio::test]
-async fn a_row_stops_to_wait_when_it_is_sent_or_ends() {
+async fn a_row_stops_waiting_when_it_is_resent_or_finished() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     park(&ledger, 1..=3, 1).await;
@@ -154,13 +154,13 @@ async fn a_row_stops_to_wait_when_it_is_sent_or_ends() {
     assert_eq!(ledger.mark_resent(&hold(), &[&jobs[0]]).await.unwrap(), 1);
     assert_eq!(ledger.waiting(&hold(), None, 10).await.unwrap(), jobs[1..]);
     let batch = ledger.batch_status("batch").await.unwrap().unwrap();
-    assert_eq!((batch.finished(), batch.parked()), (1, 2), "sending is no end");
+    assert_eq!((batch.finished(), batch.parked()), (1, 2), "a resent job has no outcome yet");
     assert_counters_equal_the_rows(&database).await;
 }
 
-/// The job is resent, fails again and is parked again, all before its sender has noted that it was resent.
+/// The job is resent, fails and is parked again before its sender has recorded that it was resent.
 #[tokio::test]
-async fn a_row_that_was_parked_anew_meanwhile_still_waits() {
+async fn a_row_parked_again_meanwhile_still_waits() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![parked(1)]).await;
@@ -171,7 +171,7 @@ async fn a_row_that_was_parked_anew_meanwhile_still_waits() {
 }
 
 #[tokio::test]
-async fn the_message_that_sends_a_job_again_is_no_duplicate() {
+async fn a_resent_message_is_not_a_duplicate() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![parked(1)]).await;
@@ -194,7 +194,7 @@ async fn the_message_that_sends_a_job_again_is_no_duplicate() {
 }
 
 #[tokio::test]
-async fn what_waits_is_read_page_by_page_and_verify_is_kept() {
+async fn waiting_rows_are_read_in_pages_and_keep_verify() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let mut rows: Vec<Row> = (0..25).map(parked).collect();
@@ -219,61 +219,61 @@ fn quota() -> Quota {
     Quota { account, operation: Operation::RegisterCertificate }
 }
 
-/// A thousand holds that are due get two calls per second out of a hundred, plus what accumulated in ten seconds.
+/// A hundred holds are due. At a quota of 100/s they may use two calls per second, plus those of the last ten seconds.
 #[tokio::test]
-async fn all_holds_together_probe_with_a_fiftieth_of_the_quota() {
+async fn probes_of_all_holds_use_two_percent_of_the_quota() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
-    a_hundred_are_due(&database, &ledger).await;
+    open_a_hundred_due_holds(&database, &ledger).await;
     let mut n_granted = 0;
     for n in 0..100 {
-        n_granted += usize::from(ledger.claim_probe(&held(n), &quota()).await.unwrap());
+        n_granted += usize::from(ledger.claim_probe(&numbered_hold(n), &quota()).await.unwrap());
     }
-    // Twenty have accumulated, and two more arrive with each second that this takes.
+    // Twenty probes have accumulated, and each second that this test takes adds two.
     assert!((19..=60).contains(&n_granted), "{n_granted}");
 }
 
-/// A job of such a hold causes no probe on arrival, because one certificate alone holds up no others.
+/// Jobs arriving for such a hold cause no probe, because a single certificate does not hold up others.
 #[tokio::test]
-async fn probes_of_issuers_with_one_certificate_are_of_the_same_fiftieth_and_become_rare() {
+async fn probes_of_single_certificate_holds_share_that_limit_and_back_off() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
-    a_hundred_are_due(&database, &ledger).await;
+    open_a_hundred_due_holds(&database, &ledger).await;
     ledger.claim_target("default", "123456789012", "eu-west-1").await.unwrap();
     age(&database, "10 seconds").await;
-    let (mut n_granted, mut n_told) = (0, 0);
+    let (mut n_granted, mut n_claimed) = (0, 0);
     while let Some(overdue) = ledger.claim_overdue_probe(&[]).await.unwrap() {
-        n_told += 1;
+        n_claimed += 1;
         n_granted += i64::from(overdue.may_send);
     }
-    assert_eq!(n_told, 100, "each is told once");
+    assert_eq!(n_claimed, 100, "each hold is claimed once");
     assert!((19..=60).contains(&n_granted), "{n_granted}");
     let n_probes: i64 =
         sqlx::query_scalar("select sum(n_probes)::bigint from holds").fetch_one(&database.pool).await.unwrap();
-    assert_eq!(n_probes, n_granted, "each makes the next interval longer");
+    assert_eq!(n_probes, n_granted, "each granted probe lengthens the next interval");
 }
 
-/// Creates a hundred holds of one certificate each, at a quota of a hundred per second.
-async fn a_hundred_are_due(database: &Database, ledger: &Ledger) {
+/// Opens a hundred holds of one certificate each whose probe is due, at a quota of a hundred per second.
+async fn open_a_hundred_due_holds(database: &Database, ledger: &Ledger) {
     ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
-    let rows =
-        (0..100).map(|n| Row { outcome: RowOutcome { waits_for: Some(held(n)), ..parked(n).outcome }, ..parked(n) });
-    let openings = (0..100).map(|n| (held(n), opening(1).1)).collect();
+    let rows = (0..100)
+        .map(|n| Row { outcome: RowOutcome { waits_for: Some(numbered_hold(n)), ..parked(n).outcome }, ..parked(n) });
+    let openings = (0..100).map(|n| (numbered_hold(n), opening(1).1)).collect();
     ledger.record(&Page { openings, ..page(rows.collect()) }).await.unwrap();
     age(database, "1 minute").await;
 }
 
-fn held(n: u32) -> HoldKey {
+fn numbered_hold(n: u32) -> HoldKey {
     HoldKey::read(format!("issuer:default:{n}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_all_workers_one_may_probe_in_each_interval() {
+async fn only_one_worker_may_probe_in_each_interval() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     park(&ledger, [1], 1).await;
     ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
-    assert!(!ledger.claim_probe(&hold(), &quota()).await.unwrap(), "the first interval begins with the hold");
+    assert!(!ledger.claim_probe(&hold(), &quota()).await.unwrap(), "the first interval starts when the hold opens");
     for age_of_probe in ["1 minute", "2 minutes", "4 minutes"] {
         age(&database, "59 seconds").await;
         assert!(!ledger.claim_probe(&hold(), &quota()).await.unwrap(), "{age_of_probe}");
@@ -290,7 +290,7 @@ async fn of_all_workers_one_may_probe_in_each_interval() {
 }
 
 #[tokio::test]
-async fn a_probe_that_nobody_takes_is_asked_for_once_an_interval() {
+async fn an_overdue_probe_is_claimed_once_per_interval() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     for witness in [1, 2] {
@@ -298,7 +298,7 @@ async fn a_probe_that_nobody_takes_is_asked_for_once_an_interval() {
     }
     assert_eq!(ledger.claim_overdue_probe(&[]).await.unwrap(), None);
     age(&database, "1 minute").await;
-    assert_eq!(ledger.claim_overdue_probe(&[]).await.unwrap(), None, "a live job may take it");
+    assert_eq!(ledger.claim_overdue_probe(&[]).await.unwrap(), None, "a live job may take the probe");
     for _ in 0..2 {
         age(&database, "1 minute").await;
         assert_eq!(ledger.claim_overdue_probe(&[hold()]).await.unwrap(), None);
@@ -313,7 +313,7 @@ async fn a_hold_lasts_at_least_one_probe_interval() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     park(&ledger, [1], 1).await;
-    assert_eq!(ledger.release(&[hold()]).await.unwrap(), 0, "the call was under way when it began");
+    assert_eq!(ledger.release(&[hold()]).await.unwrap(), 0, "the call was in flight when the hold opened");
     age(&database, "1 minute").await;
     let unknown = HoldKey::read("batch:nobody".into());
     assert_eq!(ledger.release(&[hold(), unknown]).await.unwrap(), 1);
@@ -321,23 +321,23 @@ async fn a_hold_lasts_at_least_one_probe_interval() {
 }
 
 #[tokio::test]
-async fn one_sender_has_a_hold_until_its_lease_ends() {
+async fn one_sender_owns_a_hold_until_its_lease_expires() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![parked(1)]).await;
-    seen_by_all(&database).await;
+    age_releases(&database).await;
     let lease = ledger.claim_released(LEASE).await.unwrap().unwrap();
     assert_eq!(ledger.claim_released(LEASE).await.unwrap(), None);
     let lease = ledger.renew(&lease, LEASE).await.unwrap().unwrap();
     age(&database, "2 minutes").await;
     let next = ledger.claim_released(LEASE).await.unwrap().unwrap();
-    assert_eq!(ledger.renew(&lease, LEASE).await.unwrap(), None, "it was frozen and another took over");
+    assert_eq!(ledger.renew(&lease, LEASE).await.unwrap(), None, "another sender took over the expired lease");
     // Zero gives up the lease.
     ledger.renew(&next, Duration::ZERO).await.unwrap();
     assert!(ledger.claim_released(LEASE).await.unwrap().is_some());
 }
 
-/// Blocks everything that waits for it.
+/// Blocks every transaction whose trigger waits for it.
 struct Gate(Transaction<'static, Postgres>);
 
 impl Gate {
@@ -372,7 +372,7 @@ async fn until_waiting(database: &Database, n: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_stays_where_a_page_that_names_it_is_being_committed() {
+async fn a_hold_is_kept_while_a_page_that_names_it_commits() {
     let database = Database::fresh().await;
     let (recorder, sender) = (database.ledger().await, database.ledger().await);
     record(&recorder, vec![parked(1)]).await;
@@ -394,7 +394,7 @@ async fn a_hold_stays_where_a_page_that_names_it_is_being_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_that_is_being_removed_is_made_anew_for_a_page_that_names_it() {
+async fn a_hold_being_removed_is_recreated_for_a_new_page() {
     let database = Database::fresh().await;
     let (recorder, sender) = (database.ledger().await, database.ledger().await);
     record(&recorder, vec![parked(1)]).await;
@@ -455,16 +455,16 @@ async fn recorders_and_senders_neither_deadlock_nor_lose_a_row() {
             }
         });
     }
-    while let Some(ended) = tasks.join_next().await {
-        ended.unwrap();
+    while let Some(joined) = tasks.join_next().await {
+        joined.unwrap();
     }
     assert_counters_equal_the_rows(&database).await;
-    let without: i64 = sqlx::query_scalar(
+    let n_without_hold: i64 = sqlx::query_scalar(
         "select count(*) from registrations r
         where waits_for is not null and not exists (select from holds where hold = r.waits_for)",
     )
     .fetch_one(&database.pool)
     .await
     .unwrap();
-    assert_eq!(without, 0, "rows wait for a hold that is not there");
+    assert_eq!(n_without_hold, 0, "rows wait for a hold that does not exist");
 }

@@ -1,4 +1,4 @@
-//! Hostile and broken input, end to end: from the body of a message to its row or its place in quarantine.
+//! Hostile and broken input, end to end: from the body of a message to its row or its entry in quarantine.
 
 mod bodies;
 mod cas;
@@ -20,28 +20,28 @@ use crate::factory::Factory;
 struct Case {
     name: &'static str,
     body: String,
-    end: End,
+    expected: Outcome,
 }
 
-/// The outcome of a message.
+/// Where a message ends up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum End {
-    /// In quarantine, with a reason.
-    NoJob(&'static str),
-    /// In a row.
+enum Outcome {
+    /// In quarantine, with this reason.
+    Quarantined(&'static str),
+    /// In a row with this code.
     Row(Code),
 }
 
 impl Case {
     /// Creates a case whose body is not a job.
     fn no_job(name: &'static str, reason: &'static str, body: impl Into<String>) -> Self {
-        Self { name, body: body.into(), end: End::NoJob(reason) }
+        Self { name, body: body.into(), expected: Outcome::Quarantined(reason) }
     }
 
     /// Creates a case whose body is a job. Its name is its `ref`, by which its row is found.
     fn job(name: &'static str, code: Code, request: impl Into<Request>) -> Self {
         let job = Job { reference: Some(name.parse().unwrap()), ..Factory::job_of(request) };
-        Self { name, body: job.to_body(), end: End::Row(code) }
+        Self { name, body: job.to_body(), expected: Outcome::Row(code) }
     }
 }
 
@@ -54,17 +54,19 @@ async fn check(factory: &Factory, cases: &[Case]) {
     factory.drain().await;
     let rows = rows(factory).await;
     let quarantined = quarantined(factory).await;
-    for Case { name, body, end } in cases {
-        let found = match end {
-            End::Row(_) => rows.get(*name).copied().map(End::Row),
-            End::NoJob(_) => quarantined.iter().find(|(kept, _)| kept == body).map(|(_, reason)| End::NoJob(reason)),
+    for Case { name, body, expected } in cases {
+        let found = match expected {
+            Outcome::Row(_) => rows.get(*name).copied().map(Outcome::Row),
+            Outcome::Quarantined(_) => {
+                quarantined.iter().find(|(kept, _)| kept == body).map(|(_, reason)| Outcome::Quarantined(reason))
+            }
         };
-        assert_eq!(found, Some(*end), "{name}");
+        assert_eq!(found, Some(*expected), "{name}");
     }
-    assert_eq!(rows.len() + quarantined.len(), cases.len(), "every message has one end");
-    let n_calls = cases.iter().filter(|case| case.end == End::Row(Code::Ok)).count();
-    assert_eq!(factory.n_calls(), n_calls, "only what can pass costs a call");
-    texts_are_short_and_plain(factory).await;
+    assert_eq!(rows.len() + quarantined.len(), cases.len(), "every message has one outcome");
+    let n_calls = cases.iter().filter(|case| case.expected == Outcome::Row(Code::Ok)).count();
+    assert_eq!(factory.n_calls(), n_calls, "only valid certificates cost a call");
+    assert_texts_are_short_and_plain(factory).await;
 }
 
 /// Returns the code of each row by its `ref`.
@@ -82,8 +84,8 @@ async fn quarantined(factory: &Factory) -> Vec<(String, &'static str)> {
     kept.into_iter().map(|(body, reason)| (String::from_utf8(body).unwrap(), known(reason))).collect()
 }
 
-/// Checks that what is recorded about hostile input cannot harm anyone who reads it.
-async fn texts_are_short_and_plain(factory: &Factory) {
+/// Checks that recorded texts about hostile input are short and have no control characters.
+async fn assert_texts_are_short_and_plain(factory: &Factory) {
     let texts: Vec<String> = sqlx::query_scalar(
         "select detail from registrations where detail is not null union all select detail from quarantine",
     )

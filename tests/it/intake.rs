@@ -24,7 +24,7 @@ use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
-/// What the planner made of files.
+/// What the planner read from files.
 struct Planned {
     /// The ids to be sent, with the ref of each.
     sent: BTreeMap<CertificateId, Option<String>>,
@@ -70,7 +70,7 @@ impl Planned {
             (id(&planned.certificate_pem), planned.reference.map(|name| name.to_string()))
         });
         let planned = Self { sent: sent.collect(), rejects, tally };
-        planned.adds_up();
+        planned.assert_adds_up();
         planned
     }
 
@@ -83,7 +83,7 @@ impl Planned {
     }
 
     /// Asserts that every entry is counted once, and that every rejected one is listed.
-    fn adds_up(&self) {
+    fn assert_adds_up(&self) {
         let tally = &self.tally;
         assert_eq!(tally.found, tally.to_send + tally.n_rejected() + tally.duplicates + tally.issuers, "{tally:?}");
         assert_eq!(tally.n_rejected(), self.rejects.len() as u64);

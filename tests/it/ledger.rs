@@ -1,4 +1,4 @@
-//! The ledger on a real Postgres: every statement, and the rules that hold whatever the order of events.
+//! The ledger on a real Postgres: every statement, and the rules that hold in any order of events.
 
 mod authorities;
 mod batches;
@@ -26,7 +26,7 @@ use crate::database::Database;
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "eu-west-1";
 
-/// Returns an outcome of the certificate with a number.
+/// Returns a row with an outcome for the certificate with the given number.
 pub(crate) fn row(n: u32, code: Code) -> Row {
     let mut subject = [0; 32];
     subject[..4].copy_from_slice(&n.to_be_bytes());
@@ -105,7 +105,7 @@ pub(crate) async fn assert_counters_equal_the_rows(database: &Database) {
 }
 
 #[tokio::test]
-async fn an_end_is_read_back_as_it_was_written() {
+async fn an_outcome_is_read_back_as_written() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![row(1, Code::Expired), row(2, Code::Ok)]).await;
@@ -127,37 +127,36 @@ async fn an_end_is_read_back_as_it_was_written() {
     assert_counters_equal_the_rows(&database).await;
 }
 
-/// One code of each status; the rule itself is tested over all codes in the unit tests.
-const ENDS: [Code; 6] =
+/// One code of each status; unit tests check the rule for all codes.
+const CODES: [Code; 6] =
     [Code::Ok, Code::Exists, Code::Expired, Code::InvalidRequest, Code::Timeout, Code::IssuerInactive];
 
 #[tokio::test]
-async fn a_good_end_stays_whatever_comes_later() {
+async fn a_worse_outcome_never_replaces_a_better_one() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
-    for first in ENDS {
-        for second in ENDS {
+    for first in CODES {
+        for second in CODES {
             sqlx::query("truncate registrations, batch_counters").execute(&database.pool).await.unwrap();
             record(&ledger, vec![row(1, first)]).await;
             record(&ledger, vec![row(1, second)]).await;
             let best = first.status().rank().max(second.status().rank());
-            let ends = counts(&ledger).await;
-            let (end, n) = ends.iter().next().unwrap();
-            assert_eq!((ends.len(), *n, end.status().rank()), (1, 1, best), "{first} then {second}");
+            let counts = counts(&ledger).await;
+            let (code, n) = counts.iter().next().unwrap();
+            assert_eq!((counts.len(), *n, code.status().rank()), (1, 1, best), "{first} then {second}");
             let waits: bool = sqlx::query_scalar("select waits_for is not null from registrations")
                 .fetch_one(&database.pool)
                 .await
                 .unwrap();
-            assert_eq!(waits, end.status() == Status::Parked, "{first} then {second}");
+            assert_eq!(waits, code.status() == Status::Parked, "{first} then {second}");
             assert_counters_equal_the_rows(&database).await;
         }
     }
 }
 
-/// An older program recorded codes under statuses that they no longer have; its rows are counted by the statuses they
-/// were recorded with.
+/// Older versions recorded some codes with another status than today. Such rows are counted by their recorded status.
 #[tokio::test]
-async fn a_row_that_an_older_program_wrote_is_read_and_counted_out() {
+async fn rows_of_older_versions_keep_their_recorded_status_in_counters() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![row(1, Code::IssuerInactive), row(2, Code::IssuerInactive)]).await;
@@ -168,17 +167,16 @@ async fn a_row_that_an_older_program_wrote_is_read_and_counted_out() {
         sqlx::query(old).execute(&database.pool).await.unwrap();
     }
     let batch = ledger.batch_status("batch").await.unwrap().unwrap();
-    assert_eq!((batch.finished(), batch.parked()), (2, 0), "it had ended for good");
+    assert_eq!((batch.finished(), batch.parked()), (2, 0), "the recorded status was final");
     record(&ledger, vec![row(1, Code::Ok), row(2, Code::IssuerInactive)]).await;
     assert_counters_equal_the_rows(&database).await;
     let batch = ledger.batch_status("batch").await.unwrap().unwrap();
     assert_eq!((batch.finished(), batch.parked()), (1, 1));
 }
 
-/// An older program running next to this one knows nothing about waiting rows: what it leaves behind must not be
-/// resent.
+/// A worker of an older version does not clear `waits_for`: rows that it leaves in this state must not be resent.
 #[tokio::test]
-async fn a_good_end_that_an_older_program_wrote_does_not_wait() {
+async fn a_success_written_by_an_older_version_does_not_wait() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![row(1, Code::BatchFailing)]).await;
@@ -219,7 +217,7 @@ async fn writing_the_same_page_again_changes_no_count() {
 }
 
 #[tokio::test]
-async fn only_good_ends_of_this_account_and_region_are_known() {
+async fn only_successes_of_this_account_and_region_are_known() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let elsewhere = Row { region: "us-east-1".into(), target: "us".into(), ..row(4, Code::Ok) };
@@ -249,7 +247,7 @@ async fn a_target_never_changes_its_account_or_region() {
 }
 
 #[tokio::test]
-async fn a_quarantined_body_is_kept_whole_and_once() {
+async fn a_quarantined_body_is_stored_unchanged_and_once() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let message = Quarantined {
@@ -269,7 +267,7 @@ async fn a_quarantined_body_is_kept_whole_and_once() {
 }
 
 #[tokio::test]
-async fn hostile_text_is_stored_and_not_obeyed() {
+async fn hostile_text_is_stored_and_not_executed() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     // A NUL, and the six characters of its JSON escape, which are harmless as text.
@@ -280,7 +278,7 @@ async fn hostile_text_is_stored_and_not_obeyed() {
     hostile.attempts =
         vec![Attempt { at: OffsetDateTime::now_utc(), result: text.into(), request_id: Some(text.into()), ms: 1 }];
     record(&ledger, vec![hostile.clone()]).await;
-    // A second time, so that it is read back too.
+    // Recording it again also reads it back.
     record(&ledger, vec![hostile]).await;
     let detail: String =
         sqlx::query_scalar("select detail from registrations").fetch_one(&database.pool).await.unwrap();
@@ -291,10 +289,10 @@ async fn hostile_text_is_stored_and_not_obeyed() {
     assert_eq!((&attempts[0]["result"], &attempts[1]["request_id"]), (&json!(stored), &json!(stored)));
 }
 
-/// Every text column that outside input can reach accepts a NUL and what looks like its escape. Other columns hold
+/// Every text column that outside input can reach accepts a NUL and text that looks like its escape. Other columns hold
 /// names (ASCII without NUL), words from closed sets, or identifiers of Postgres and AWS.
 #[tokio::test]
-async fn a_nul_reaches_no_text_column() {
+async fn no_nul_reaches_a_text_column() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let text = "a\0b\\u0000";
@@ -345,12 +343,12 @@ async fn a_nul_reaches_no_text_column() {
     assert_eq!(
         bodies,
         (text.as_bytes().to_vec(), json!({ "certificatePem": text }).to_string()),
-        "these are kept whole"
+        "these are stored unchanged"
     );
 }
 
 #[tokio::test]
-async fn the_schema_refuses_what_must_not_be() {
+async fn constraints_reject_invalid_rows() {
     let database = Database::fresh().await;
     record(&database.ledger().await, vec![row(1, Code::Ok)]).await;
     for (change, constraint) in [
@@ -372,7 +370,7 @@ async fn the_schema_refuses_what_must_not_be() {
 #[tokio::test]
 async fn every_table_and_column_has_a_comment() {
     let database = Database::fresh().await;
-    let without: Vec<String> = sqlx::query_scalar(
+    let uncommented: Vec<String> = sqlx::query_scalar(
         "select c.relname || '.' || coalesce(a.attname, '')
         from pg_class c
         join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -382,7 +380,7 @@ async fn every_table_and_column_has_a_comment() {
     .fetch_all(&database.pool)
     .await
     .unwrap();
-    assert_eq!(without, Vec::<String>::new());
+    assert_eq!(uncommented, Vec::<String>::new());
 }
 
 /// Two recorders repeatedly write the same keys in opposite order, with changing outcomes: neither may wait for the
@@ -393,9 +391,9 @@ async fn two_recorders_with_the_same_keys_neither_deadlock_nor_miscount() {
     const KEYS: u32 = 400;
     const FRESH: u32 = 200;
     let database = Database::fresh().await;
-    let together = Arc::new(Barrier::new(2));
+    let barrier = Arc::new(Barrier::new(2));
     let write = |ledger: Ledger, reversed: bool| {
-        let together = Arc::clone(&together);
+        let barrier = Arc::clone(&barrier);
         async move {
             for round in 0..ROUNDS {
                 // Keys that exist from the first round on, and keys that are new in this round.
@@ -405,7 +403,7 @@ async fn two_recorders_with_the_same_keys_neither_deadlock_nor_miscount() {
                 if reversed {
                     rows.reverse();
                 }
-                together.wait().await;
+                barrier.wait().await;
                 ledger.record(&page(rows)).await.unwrap();
             }
         }
@@ -413,8 +411,8 @@ async fn two_recorders_with_the_same_keys_neither_deadlock_nor_miscount() {
     let mut recorders = tokio::task::JoinSet::new();
     recorders.spawn(write(database.ledger().await, false));
     recorders.spawn(write(database.ledger().await, true));
-    while let Some(ended) = recorders.join_next().await {
-        ended.unwrap();
+    while let Some(joined) = recorders.join_next().await {
+        joined.unwrap();
     }
     assert_counters_equal_the_rows(&database).await;
     let n: u64 = counts(&database.ledger().await).await.values().sum();

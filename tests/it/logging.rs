@@ -1,5 +1,5 @@
-//! Whatever happens to standard error, the work is done, stop signals are obeyed, and lost lines are counted. Repeated
-//! lines are counted too, and every line is plain text for people.
+//! Whatever happens to standard error, the work is done, stop signals work, and lost lines are counted. Repeated lines
+//! are counted too, and every line is readable for people.
 
 use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpListener};
@@ -52,46 +52,46 @@ async fn n_lost(address: SocketAddr) -> u64 {
 }
 
 /// Waits until every job is done.
-async fn all_done(factory: &Factory, n: usize) {
+async fn until_all_are_done(factory: &Factory, n: usize) {
     factory.until("all are deleted", async |f| f.counts("jobs").deleted == n as u64).await;
     assert_eq!(factory.n_calls(), n);
 }
 
-/// Stops a service and checks that it obeys.
+/// Stops a service and checks its exit code.
 async fn stop(program: Program) {
     program.signal("TERM");
-    let (code, _, _) = program.end().await;
+    let (code, _, _) = program.wait().await;
     assert_eq!(code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_log_disk_costs_log_lines_and_nothing_else() {
+async fn a_full_log_disk_loses_only_log_lines() {
     let factory = Factory::new(500.0).await;
     factory.enqueue(&factory.leaves(20)).await;
     let (mut command, address) = command(&factory);
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let program = Program(command.stderr(full).spawn().unwrap());
-    all_done(&factory, 20).await;
+    until_all_are_done(&factory, 20).await;
     assert!(n_lost(address).await > 20);
     stop(program).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_pipe_costs_log_lines_and_nothing_else() {
+async fn a_closed_pipe_loses_only_log_lines() {
     let factory = Factory::new(500.0).await;
     factory.enqueue(&factory.leaves(20)).await;
     let (mut command, address) = command(&factory);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let program = Program(command.stderr(writer).spawn().unwrap());
-    all_done(&factory, 20).await;
+    until_all_are_done(&factory, 20).await;
     assert!(n_lost(address).await > 20);
     stop(program).await;
 }
 
 /// Rust opens `/dev/null` in place of a standard error that is closed at startup, so there are no lost lines to count.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_standard_error_that_was_never_open_harms_nothing() {
+async fn a_standard_error_closed_at_startup_does_no_harm() {
     let factory = Factory::new(500.0).await;
     factory.enqueue(&factory.leaves(20)).await;
     let (program, address) = command(&factory);
@@ -100,18 +100,18 @@ async fn a_standard_error_that_was_never_open_harms_nothing() {
     shell.args(["-c", r#"exec "$0" "$@" 2>&-"#]).arg(program.get_program()).args(program.get_args());
     shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).kill_on_drop(true);
     let program = Program(shell.spawn().unwrap());
-    all_done(&factory, 20).await;
+    until_all_are_done(&factory, 20).await;
     assert_eq!(n_lost(address).await, 0);
     stop(program).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_does_not_read_blocks_nobody() {
+async fn a_stalled_log_reader_blocks_nothing() {
     let factory = with_many_jobs().await;
     let (mut command, address) = command(&factory);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let log = child.stderr.take().unwrap();
-    all_done(&factory, N_JOBS).await;
+    until_all_are_done(&factory, N_JOBS).await;
     assert!(n_lost(address).await > 0);
 
     // The pipe is still full: the program waits only a limited time for its last lines.
@@ -121,12 +121,12 @@ async fn a_reader_that_does_not_read_blocks_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_reads_again_is_told_how_much_was_lost() {
+async fn a_resumed_log_reader_learns_how_many_lines_were_lost() {
     let factory = with_many_jobs().await;
     let (mut command, address) = command(&factory);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let log = child.stderr.take().unwrap();
-    all_done(&factory, N_JOBS).await;
+    until_all_are_done(&factory, N_JOBS).await;
     let n_before = n_lost(address).await;
 
     let mut lines = BufReader::new(log).lines();
@@ -141,7 +141,7 @@ async fn a_reader_that_reads_again_is_told_how_much_was_lost() {
     });
     let program = Program(child);
     program.signal("TERM");
-    let (code, _, _) = program.end().await;
+    let (code, _, _) = program.wait().await;
     assert_eq!(code, Some(0));
     let (n_reported, last) = reading.await.unwrap();
     assert!(n_before > 0 && n_reported >= n_before, "{n_reported} of {n_before} were reported, last: {last}");
@@ -149,7 +149,7 @@ async fn a_reader_that_reads_again_is_told_how_much_was_lost() {
 
 /// Premise: a panic prints its message directly, and would wait for the reader.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_that_cannot_be_printed_costs_no_more_than_its_job() {
+async fn a_panic_that_cannot_be_printed_does_not_stop_the_worker() {
     let factory = Factory::new(500.0).await;
     factory.enqueue(&factory.leaves(20)).await;
     let (mut command, address) = command(&factory);
@@ -161,17 +161,17 @@ async fn a_panic_that_cannot_be_printed_costs_no_more_than_its_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_line_before_an_exit_is_there() {
+async fn the_last_line_before_an_exit_is_written() {
     let factory = Factory::new(10.0).await;
     let mut command = factory.command(&["serve"]);
     command.env("MUSTER__DATABASE__URL", "postgres://nobody@127.0.0.1:1/none").env("MUSTER__DATABASE__TIMEOUT", "1s");
-    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
     assert_eq!(code, Some(5));
     assert!(log.contains("error: cannot reach the ledger") && log.trim_end().contains("\nhint: "), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_file_at_the_limit_of_its_size_stops_nothing() {
+async fn a_log_file_at_its_size_limit_stops_nothing() {
     let factory = with_many_jobs().await;
     let (command, address) = command(&factory);
     let (program, arguments) = (command.as_std().get_program(), command.as_std().get_args());
@@ -180,7 +180,7 @@ async fn a_log_file_at_the_limit_of_its_size_stops_nothing() {
     limited.envs(command.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
     let log = std::fs::File::create(factory.folder().join("serve.log")).unwrap();
     let program = Program(limited.stdout(Stdio::null()).stderr(log).kill_on_drop(true).spawn().unwrap());
-    all_done(&factory, N_JOBS).await;
+    until_all_are_done(&factory, N_JOBS).await;
     factory.until("lost lines are counted", async |_| n_lost(address).await > 0).await;
     stop(program).await;
 }
@@ -189,17 +189,17 @@ fn error(code: &str, status: u16) -> Effect {
     Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false }
 }
 
-/// Returns the last field of a line: how often it was repeated, or 1 for the line itself.
+/// Returns how many lines a line stands for: its `repeated` field, or 1.
 fn n_lines(line: &str) -> usize {
     line.rsplit_once(" repeated=").map_or(1, |(_, n)| n.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receive_that_fails_again_and_again_is_a_few_lines_with_an_exact_count() {
+async fn repeated_receive_failures_are_a_few_lines_with_an_exact_count() {
     let factory = Factory::new(1000.0).await;
     let program = factory.spawn(&["serve"]);
     let n_calls = |f: &Factory| f.sandbox.ledger().summary(ApiOperation::ReceiveMessage).calls;
-    factory.until("it receives", async |f| n_calls(f) > 0).await;
+    factory.until("the worker receives", async |f| n_calls(f) > 0).await;
     factory.sandbox.faults().set(Fault::new(ApiOperation::ReceiveMessage, error("AccessDenied", 403))).unwrap();
     let n_denied = |f: &Factory| {
         let answers = f.sandbox.ledger().summary(ApiOperation::ReceiveMessage).answers;
@@ -207,14 +207,14 @@ async fn a_receive_that_fails_again_and_again_is_a_few_lines_with_an_exact_count
     };
     factory.until("receives are denied", async |f| n_denied(f) >= 5).await;
     program.signal("TERM");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("cannot receive messages")).collect();
     assert_eq!(lines.iter().copied().map(n_lines).sum::<usize>(), n_denied(&factory), "{log}");
     assert!((2..=3).contains(&lines.len()) && lines[1].contains(" repeated="), "{log}");
 }
 
-/// Fails if a text contains something meant only for programmers: a debug form, a number with many digits.
+/// Fails if a text contains something that only programmers understand: a debug format, a number with many digits.
 fn assert_plain(text: &str) {
     for line in text.lines() {
         // Ignore the timestamp, whose seconds have six decimals.
@@ -241,7 +241,7 @@ fn has_small_unit(line: &str) -> bool {
     line.match_indices("ns").any(is_span) || line.match_indices("µs").any(is_span)
 }
 
-/// Returns a job whose factory line also sent the private key.
+/// Returns a job that also contains the private key.
 fn job_with_private_key(factory: &Factory) -> String {
     let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n";
     let certificate_pem = key.to_owned() + &factory.ca.leaf("device");
@@ -250,11 +250,11 @@ fn job_with_private_key(factory: &Factory) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn troubles_are_logged_plainly() {
+async fn problems_are_logged_in_plain_language() {
     let factory = Factory::new(200.0).await;
     let short = Duration::from_secs(2);
     for fault in [
-        // Every fault counts the calls that it could have struck.
+        // A fault also counts the calls that another fault struck.
         Fault::new(ApiOperation::RegisterCertificate, error("AccessDeniedException", 403)).calls(2),
         Fault::new(ApiOperation::RegisterCertificate, Effect::Throttle).calls(12),
         Fault::new(ApiOperation::RegisterCertificate, error("ServiceUnavailableException", 503)).during(short),
@@ -270,7 +270,7 @@ async fn troubles_are_logged_plainly() {
     factory.enqueue(&[Ca::new("A CA that nobody registered").leaf("device")]).await;
     factory.until("all are deleted", async |f| f.counts("jobs").deleted == 33).await;
     program.signal("INT");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
     assert_plain(&log);
     let of_key: Vec<&str> = log.lines().filter(|line| line.contains("private key")).collect();
@@ -283,7 +283,7 @@ async fn troubles_are_logged_plainly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_credentials_are_said_plainly_and_once() {
+async fn missing_credentials_are_reported_in_plain_language() {
     let factory = Factory::new(10.0).await;
     let config = factory.folder().join("aws-config");
     let run = async |text: &str, profile: &str, arguments: &[&str]| {
@@ -292,7 +292,7 @@ async fn missing_credentials_are_said_plainly_and_once() {
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
         command.env("AWS_CONFIG_FILE", &config).env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
         command.env("AWS_PROFILE", profile).env("AWS_EC2_METADATA_DISABLED", "true");
-        let (code, stdout, log) = Program(command.spawn().unwrap()).end().await;
+        let (code, stdout, log) = Program(command.spawn().unwrap()).wait().await;
         assert_ne!(code, Some(0), "{log}");
         stdout + &log
     };
@@ -317,28 +317,28 @@ async fn interrupted_twice(factory: &Factory, operation: ApiOperation, arguments
     factory.sandbox.faults().set(Fault::new(operation, Effect::Hang { executed: false })).unwrap();
     let n_before = factory.sandbox.ledger().summary(operation).calls;
     let mut program = factory.spawn(arguments);
-    factory.until("it calls", async |f| f.sandbox.ledger().summary(operation).calls > n_before).await;
+    factory.until("the command calls", async |f| f.sandbox.ledger().summary(operation).calls > n_before).await;
     program.signal("INT");
     // Wait until the first signal is handled, so that the second is not merged with it.
-    let ended = tokio::time::timeout(Duration::from_millis(500), program.0.wait()).await;
-    assert!(ended.is_err(), "the test shows nothing where one signal is enough");
+    let exited = tokio::time::timeout(Duration::from_millis(500), program.0.wait()).await;
+    assert!(exited.is_err(), "the test proves nothing if one signal stops the command");
     program.signal("INT");
     let began = std::time::Instant::now();
-    let (code, _, said) = program.end().await;
+    let (code, _, stderr) = program.wait().await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     factory.sandbox.faults().clear_all();
-    (code, said)
+    (code, stderr)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_interrupt_ends_a_command_at_once_and_none_is_logged() {
+async fn a_second_interrupt_stops_a_command_at_once() {
     let factory = Factory::new(10.0).await;
     std::fs::write(factory.folder().join("bundle.pem"), factory.leaves(3).concat()).unwrap();
     for (operation, arguments) in
         [(ApiOperation::SendMessageBatch, ["enqueue", "bundle.pem"]), (ApiOperation::ReceiveMessage, ["dead", "list"])]
     {
-        let (code, said) = interrupted_twice(&factory, operation, &arguments).await;
-        assert_eq!(code, Some(130), "{said}");
-        assert!(!said.contains("INFO") && !said.contains("WARN"), "{said}");
+        let (code, stderr) = interrupted_twice(&factory, operation, &arguments).await;
+        assert_eq!(code, Some(130), "{stderr}");
+        assert!(!stderr.contains("INFO") && !stderr.contains("WARN"), "{stderr}");
     }
 }

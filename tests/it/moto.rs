@@ -25,7 +25,7 @@ use crate::factory::{BATCH, Factory};
 use crate::python::python_with;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_job_against_moto_ends_as_an_id_mismatch() {
+async fn every_job_against_moto_fails_with_id_mismatch() {
     let Some(moto) = tokio::task::spawn_blocking(Moto::start).await.unwrap() else { return };
     moto.is_up().await;
     let database = Database::fresh().await;
@@ -65,10 +65,10 @@ async fn every_job_against_moto_ends_as_an_id_mismatch() {
     assert!(sent.iter().all(Result::is_ok), "{sent:?}");
 
     let service = Service::start(&config, Until::Empty, CancellationToken::new()).await.unwrap();
-    tokio::time::timeout(Duration::from_mins(1), service.run()).await.expect("the queue becomes empty").unwrap();
+    tokio::time::timeout(Duration::from_mins(1), service.run()).await.expect("the queue does not drain").unwrap();
     let batch = database.ledger().await.batch_status(BATCH).await.unwrap().unwrap();
-    let ends: BTreeMap<_, _> = batch.counts.iter().map(|count| (count.code, count.n)).collect();
-    assert_eq!(ends, BTreeMap::from([(Code::IdMismatch, 10)]));
+    let outcomes: BTreeMap<_, _> = batch.counts.iter().map(|count| (count.code, count.n)).collect();
+    assert_eq!(outcomes, BTreeMap::from([(Code::IdMismatch, 10)]));
     assert_eq!(queue.attributes().await.unwrap().messages(), 0);
 }
 
@@ -99,7 +99,7 @@ impl Moto {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(Duration::from_mins(1), up).await.expect("moto listens");
+        tokio::time::timeout(Duration::from_mins(1), up).await.expect("moto does not listen");
     }
 }
 

@@ -40,7 +40,7 @@ async fn enqueue(factory: &Factory, n: usize) -> (Option<i32>, Value, String) {
         std::fs::write(devices.join(format!("{i}.pem")), pem).unwrap();
     }
     let arguments = ["enqueue", "devices", "--json", "--batch", BATCH];
-    let (code, stdout, said) = factory.spawn(&arguments).end().await;
+    let (code, stdout, said) = factory.spawn(&arguments).wait().await;
     (code, serde_json::from_str(&stdout).unwrap_or(Value::Null), said)
 }
 
@@ -65,7 +65,7 @@ async fn trouble_of_sts_is_no_denial() {
     ] {
         let factory = Factory::new(1000.0).await;
         factory.sandbox.faults().set(Fault::new(ApiOperation::GetCallerIdentity, effect.clone())).unwrap();
-        let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).end().await;
+        let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).wait().await;
         assert_eq!(code, Some(5), "{effect:?}: {said}");
         assert!(said.contains("cannot ask AWS who we are: "), "{effect:?}: {said}");
     }
@@ -90,7 +90,7 @@ async fn a_body_that_changes_on_its_way_is_sent_again() {
     let (code, numbers, said) = enqueue(&factory, 25).await;
     assert_eq!((code, &numbers["sent"]), (Some(0), &25.into()), "{said}");
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 25)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 25)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +121,7 @@ async fn a_delivery_whose_body_changed_is_not_believed() {
     factory.enqueue(&factory.leaves(5)).await;
     set(&factory, ApiOperation::ReceiveMessage, Effect::CorruptBodies, 1);
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 5)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 5)]));
     let n: i64 = sqlx::query_scalar("select count(*) from quarantine").fetch_one(&factory.database.pool).await.unwrap();
     assert_eq!(n, 0);
     assert!(factory.counts("jobs").deliveries > 5, "the test shows nothing unless one was struck");
@@ -154,7 +154,7 @@ async fn an_extension_of_which_the_answer_says_nothing_is_made_again() {
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
     assert_eq!((factory.counts("jobs").deliveries, factory.n_calls()), (5, 5));
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 5)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 5)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +164,7 @@ async fn an_odd_answer_to_a_registration_blames_no_certificate() {
         set(&factory, ApiOperation::RegisterCertificate, effect.clone(), 15);
         factory.enqueue(&factory.leaves(30)).await;
         factory.drain().await;
-        let ends = factory.ends().await;
+        let ends = factory.outcomes().await;
         assert!(ends.keys().all(|code| code.status() == Status::Registered), "{effect:?}: {ends:?}");
         assert_eq!(ends.values().sum::<u64>(), 30, "{effect:?}");
         assert_eq!(factory.counts("jobs-dead").sent, 0);
@@ -190,8 +190,8 @@ async fn a_page_of_a_proxy_is_trouble_on_the_way_and_no_denial() {
     assert!(told.contains("not an answer from AWS") && told.contains("proxy") && !told.contains("auth"), "{told}");
     factory.sandbox.faults().clear(id);
     factory.until("all is done", async |f| f.counts("jobs").deleted == 40).await;
-    serving.end().await;
-    assert!(factory.ends().await.keys().all(|code| code.status() == Status::Registered));
+    serving.stop().await;
+    assert!(factory.outcomes().await.keys().all(|code| code.status() == Status::Registered));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,7 +200,7 @@ async fn a_page_in_place_of_sts_is_no_word_about_the_credentials() {
     for (status, content_type) in [(403, "text/html"), (200, "text/html"), (407, "text/html")] {
         let page = Fault::new(ApiOperation::GetCallerIdentity, answer(status, content_type, PAGE, false));
         let id = factory.sandbox.faults().set(page).unwrap();
-        let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).end().await;
+        let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).wait().await;
         assert_eq!(code, Some(5), "{status}: {said}");
         assert!(said.contains("cannot ask AWS who we are") && !said.contains("credentials"), "{status}: {said}");
         factory.sandbox.faults().clear(id);
@@ -222,7 +222,7 @@ async fn a_queue_that_does_not_say_how_full_it_is_is_not_empty() {
     set(&factory, ApiOperation::GetQueueAttributes, empty(), 2);
     set(&factory, ApiOperation::ReceiveMessage, empty(), 2);
     service.run().await.unwrap();
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 5)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 5)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,7 +234,7 @@ async fn an_empty_queue_that_does_not_wait_is_asked_ever_less_often() {
     let serving = factory.serve().await;
     factory.enqueue(&factory.leaves(5)).await;
     factory.until("all is done", async |f| f.counts("jobs").deleted == 5).await;
-    serving.end().await;
+    serving.stop().await;
     let answers = factory.sandbox.ledger().summary(ApiOperation::ReceiveMessage).answers;
     let n_hurried = answers.get("replaced").copied().unwrap_or_default();
     assert!((2..=30).contains(&n_hurried), "{n_hurried} calls in four seconds");
@@ -255,11 +255,11 @@ async fn a_key_that_may_not_be_used_is_a_denial_and_no_outage() {
     assert!(said.contains("kms:GenerateDataKey"), "{said}");
 
     factory.sandbox.faults().set(kms_denies(ApiOperation::ReceiveMessage)).unwrap();
-    let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("the queue cannot be read") && said.contains("kms:Decrypt"), "{said}");
 
-    let (code, found, _) = factory.spawn(&["doctor"]).end().await;
+    let (code, found, _) = factory.spawn(&["doctor"]).wait().await;
     assert_eq!(code, Some(6));
     assert!(found.contains("problem  permission sqs:ReceiveMessage on jobs: denied"), "{found}");
     assert!(found.contains("kms:Decrypt"), "{found}");
@@ -268,5 +268,5 @@ async fn a_key_that_may_not_be_used_is_a_denial_and_no_outage() {
     factory
         .until("it is not ready", async |_| serving.readiness().await.to_string().contains("KMS.AccessDenied"))
         .await;
-    serving.end().await;
+    serving.stop().await;
 }

@@ -26,11 +26,11 @@ async fn with_a_reject() -> Factory {
 }
 
 async fn enqueue(factory: &Factory, arguments: &[&str]) -> Ended {
-    factory.spawn(&[&["enqueue", "--json", "--batch", BATCH, "in.pem"], arguments].concat()).end().await
+    factory.spawn(&[&["enqueue", "--json", "--batch", BATCH, "in.pem"], arguments].concat()).wait().await
 }
 
 async fn export(factory: &Factory, arguments: &[&str]) -> Ended {
-    factory.spawn(&[&["export", BATCH, "--format", "jsonl"], arguments].concat()).end().await
+    factory.spawn(&[&["export", BATCH, "--format", "jsonl"], arguments].concat()).wait().await
 }
 
 /// Runs the program from a shell; `"$@"` in the script is the program with its arguments.
@@ -41,7 +41,7 @@ async fn from_shell(factory: &Factory, script: &str, arguments: &[&str]) -> Ende
     shell.args(["-c", script, "bash"]).arg(program.get_program()).args(program.get_args());
     shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
     shell.current_dir(factory.folder()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    Program(shell.spawn().unwrap()).end().await
+    Program(shell.spawn().unwrap()).wait().await
 }
 
 /// Creates a device like one in /dev, so that no test can replace a real one. Minor number 3 is null, 7 is full.
@@ -221,7 +221,7 @@ async fn a_file_that_cannot_be_written_is_named_before_anything_is_read_or_sent(
     let input = factory.folder().join("in.pem").display().to_string();
     let mut elsewhere = factory.command(&["enqueue", "--batch", BATCH, &input]);
     // No one can create a file there, not even root.
-    let (code, _, said) = Program(elsewhere.current_dir("/proc").spawn().unwrap()).end().await;
+    let (code, _, said) = Program(elsewhere.current_dir("/proc").spawn().unwrap()).wait().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("current folder: `--rejects FILE` chooses another path"), "{said}");
     assert_eq!(factory.counts("jobs").sent, 0);

@@ -10,7 +10,7 @@ use crate::factory::{BATCH, Factory, count_only};
 use crate::ledger::assert_counters_equal_the_rows;
 
 async fn run(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String) {
-    let (code, _, stderr) = factory.spawn(arguments).end().await;
+    let (code, _, stderr) = factory.spawn(arguments).wait().await;
     (code, stderr)
 }
 
@@ -46,13 +46,13 @@ async fn while_all_is_paused_nothing_is_received() {
     let ready = serving.readiness().await;
     assert_eq!(ready["breakers"][0]["breaker"], "pause", "{ready}");
     assert!(ready["breakers"][0]["reason"].as_str().unwrap().ends_with("line 7 is being moved"), "{ready}");
-    let (code, stdout, _) = factory.spawn(&["holds"]).end().await;
+    let (code, stdout, _) = factory.spawn(&["holds"]).wait().await;
     assert!(code == Some(0) && stdout.contains("pause:all") && stdout.contains("until `muster resume`"), "{stdout}");
     assert_eq!(factory.sandbox.ledger().summary(ApiOperation::ReceiveMessage).calls, 0);
 
     ok(&factory, &["resume", "all"]).await;
-    factory.until("all are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 20)])).await;
-    serving.end().await;
+    factory.until("all are in", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 20)])).await;
+    serving.stop().await;
     assert_eq!(factory.counts("jobs").deliveries, 20, "each was delivered once");
 }
 
@@ -67,8 +67,8 @@ async fn a_pause_is_seen_by_a_worker_that_is_running() {
     factory.until("the long poll is over", async |f| f.counts("jobs").in_flight > 0 || n_polls(f) > 0).await;
     assert_eq!(factory.n_calls(), 0);
     ok(&factory, &["resume", "all"]).await;
-    factory.until("all are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 10)])).await;
-    serving.end().await;
+    factory.until("all are in", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 10)])).await;
+    serving.stop().await;
 }
 
 fn n_polls(factory: &Factory) -> usize {
@@ -90,7 +90,7 @@ async fn jobs_of_a_paused_batch_are_parked_and_others_go_on() {
 
     ok(&factory, &["resume", "batch", "bad"]).await;
     factory.until("all are in", async |f| n_in(f, "bad").await == 15 && n_parked(f, "bad").await == 0).await;
-    serving.end().await;
+    serving.stop().await;
     assert_counters_equal_the_rows(&factory.database).await;
     let actions: Vec<_> =
         factory.ledger.audit_entries(None, 10).await.unwrap().into_iter().map(|its| (its.action, its.what)).collect();
@@ -115,7 +115,7 @@ async fn one_paused_target_of_two_holds_up_only_itself() {
     assert_eq!(other.ledger().summary(ApiOperation::RegisterCertificate).calls, 0);
     ok(&factory, &["resume", "target", "eu"]).await;
     factory.until("all are in", async |f| n_in(f, "there").await == 12).await;
-    serving.end().await;
+    serving.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

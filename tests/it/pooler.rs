@@ -95,7 +95,7 @@ fn start(program: &Path, settings: &Path, owner: Option<u32>) -> Child {
 async fn run(factory: &Factory, url: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let setting = format!("database.url={url}");
     let arguments = [arguments, &["--set", &setting]].concat();
-    let ended = tokio::time::timeout(PATIENCE, factory.spawn(&arguments).end());
+    let ended = tokio::time::timeout(PATIENCE, factory.spawn(&arguments).wait());
     let (code, _, said) = ended.await.unwrap_or_else(|_| panic!("{arguments:?} does not end"));
     (code, said)
 }
@@ -126,7 +126,7 @@ async fn in_transaction_mode_no_lock_stays_and_an_old_pooler_is_named() {
     }
     // The doctor prints the same hint as the other commands.
     let setting = format!("database.url={url}");
-    let (_, findings, said) = factory.spawn(&["doctor", "--set", &setting]).end().await;
+    let (_, findings, said) = factory.spawn(&["doctor", "--set", &setting]).wait().await;
     let is_caused_by_a_pooler = findings.contains("prepared statement");
     assert!(!is_caused_by_a_pooler || findings.contains("max_prepared_statements"), "{findings} {said}");
     assert!(!findings.contains("check `database.url`"), "{findings} {said}");

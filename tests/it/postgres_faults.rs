@@ -77,7 +77,7 @@ async fn start(factory: &Factory) -> Worker {
 async fn settled(factory: &Factory, worker: Worker, n: usize) {
     let patience = Duration::from_mins(1);
     tokio::time::timeout(patience, worker.task).await.expect("the queue does not become empty").unwrap();
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, n as u64)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, n as u64)]));
     assert_eq!((factory.n_calls(), factory.sandbox.ledger().n_certificates()), (n, n));
     let (rows, duplicates): (i64, i64) =
         sqlx::query_as("select count(*), coalesce(sum(n_duplicates), 0) from registrations")
@@ -269,7 +269,7 @@ async fn a_stop_without_postgres_fails_in_time_and_gives_back_what_was_held() {
         let (factory, _proxy, program) = a_program_that_cannot_write(conduct).await;
         assert!(factory.counts("jobs").in_flight > 0);
         program.signal("TERM");
-        let (code, _, log) = program.end().await;
+        let (code, _, log) = program.wait().await;
         assert_eq!(code, Some(1), "{conduct:?}: {log}");
         assert!(log.contains("were not finished within the drain deadline"), "{log}");
         assert_eq!(factory.counts("jobs").in_flight, 0, "what was held is visible again");
@@ -284,7 +284,7 @@ async fn a_second_signal_ends_it_at_once() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     program.signal("TERM");
     let since = std::time::Instant::now();
-    assert_eq!(program.end().await.0, Some(130));
+    assert_eq!(program.wait().await.0, Some(130));
     assert!(since.elapsed() < Duration::from_millis(1_500), "the drain deadline is 2 s after the first signal");
     assert!(factory.counts("jobs").in_flight > 0, "nothing was given back");
 }
@@ -303,5 +303,5 @@ async fn readiness_names_the_cause_of_a_server_that_is_gone() {
     assert!(said.contains("No such file") || said.contains("refused") || said.contains("shutting down"), "{said}");
     server.come_up().await;
     factory.until("it is ready again", async |_| service.readiness().await["postgres"] == "ok").await;
-    service.end().await;
+    service.stop().await;
 }

@@ -15,7 +15,7 @@ const RATE: f64 = 50.0;
 
 /// Asserts that all certificates succeeded, nothing is left, and there are no dead letters.
 async fn all_is_well(factory: &Factory, n: usize) {
-    let ends: BTreeMap<Code, u64> = factory.ends().await;
+    let ends: BTreeMap<Code, u64> = factory.outcomes().await;
     assert_eq!(ends.values().sum::<u64>(), n as u64, "{ends:?}");
     assert!(ends.keys().all(|code| code.status().is_success()), "{ends:?}");
     assert_eq!(factory.sandbox.ledger().n_certificates(), n);
@@ -33,7 +33,7 @@ async fn a_frozen_worker_does_not_make_up_for_the_calls_that_it_missed() {
         program.signal("STOP");
         tokio::time::sleep(frozen).await;
         program.signal("CONT");
-        let (code, _, log) = program.end().await;
+        let (code, _, log) = program.wait().await;
         assert_eq!(code, Some(0), "{log}");
         all_is_well(&factory, 200).await;
         // The bound is 56. A burst of the missed calls would add 100 and more; a slow machine delays a few.
@@ -49,17 +49,17 @@ async fn another_worker_takes_over_what_a_frozen_one_holds() {
     let frozen = factory.spawn(&["serve"]);
     factory.until("calls are made", async |f| f.n_calls() >= 30).await;
     frozen.signal("STOP");
-    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     assert_eq!(code, Some(0), "{log}");
     all_is_well(&factory, 100).await;
-    let ends = factory.ends().await;
+    let ends = factory.outcomes().await;
     // Its late writes must not make any recorded outcome worse.
     frozen.signal("CONT");
     frozen.signal("TERM");
-    let (code, _, log) = frozen.end().await;
+    let (code, _, log) = frozen.wait().await;
     assert_eq!(code, Some(0), "{log}");
     all_is_well(&factory, 100).await;
-    assert!(factory.ends().await.get(&Code::Ok) >= ends.get(&Code::Ok), "{ends:?} before");
+    assert!(factory.outcomes().await.get(&Code::Ok) >= ends.get(&Code::Ok), "{ends:?} before");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,13 +74,13 @@ async fn rolling_restarts_under_load_end_in_order_and_lose_nothing() {
         let old = workers.remove(0);
         workers.push(factory.spawn(&["serve"]));
         old.signal("TERM");
-        let (code, _, log) = old.end().await;
+        let (code, _, log) = old.wait().await;
         assert_eq!(code, Some(0), "{log}");
     }
     factory.until("all are deleted", async |f| f.counts("jobs").deleted == 500).await;
     for worker in workers {
         worker.signal("TERM");
-        let (code, _, log) = worker.end().await;
+        let (code, _, log) = worker.wait().await;
         assert_eq!(code, Some(0), "{log}");
     }
     all_is_well(&factory, 500).await;
@@ -93,10 +93,10 @@ async fn a_panic_in_one_job_costs_the_others_nothing_and_its_message_comes_back(
     factory.enqueue(&factory.leaves(20)).await;
     let mut command = factory.command(&["serve", "--until-empty"]);
     let program = Program(command.env("MUSTER_PANIC_AT", "checked:5").spawn().unwrap());
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("panicked"), "the test shows nothing without a panic: {log}");
-    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 20)]), 20));
+    assert_eq!((factory.outcomes().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 20)]), 20));
     assert_eq!(factory.counts("jobs").deliveries, 21);
 }
 
@@ -108,6 +108,6 @@ async fn a_stop_while_it_still_starts_ends_it_at_once() {
     let program = factory.spawn(&["serve", "--set=database.timeout=5m"]);
     let _connection = silent.accept().await.unwrap();
     program.signal("TERM");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
 }

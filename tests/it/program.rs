@@ -76,10 +76,10 @@ async fn the_demo_takes_certificates_of_ones_own() {
 async fn serving_until_empty_tells_whether_something_failed() {
     let factory = Factory::new(500.0).await;
     factory.enqueue(&factory.leaves(3)).await;
-    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     assert_eq!(code, Some(0), "{log}");
     factory.enqueue(&[factory.ca.flawed(Flaw::Expired, "device")]).await;
-    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     assert_eq!(code, Some(3), "{log}");
 }
 
@@ -87,7 +87,7 @@ async fn serving_until_empty_tells_whether_something_failed() {
 async fn a_ledger_without_its_schema_is_an_error_with_the_mend() {
     let factory = Factory::new(10.0).await;
     sqlx::query("drop table _sqlx_migrations").execute(&factory.database.pool).await.unwrap();
-    let (code, _, log) = factory.spawn(&["serve"]).end().await;
+    let (code, _, log) = factory.spawn(&["serve"]).wait().await;
     assert_eq!(code, Some(1));
     assert!(log.contains("error: schema: version 0 found") && log.contains("muster migrate"), "{log}");
 }
@@ -96,7 +96,7 @@ async fn a_ledger_without_its_schema_is_an_error_with_the_mend() {
 async fn migrating_twice_is_fine() {
     let factory = Factory::new(10.0).await;
     for _ in 0..2 {
-        let (code, _, log) = factory.spawn(&["migrate"]).end().await;
+        let (code, _, log) = factory.spawn(&["migrate"]).wait().await;
         assert_eq!(code, Some(0), "{log}");
     }
 }
@@ -105,7 +105,7 @@ async fn migrating_twice_is_fine() {
 async fn a_database_that_is_not_there_is_told_from_other_errors() {
     let mut factory = Factory::new(10.0).await;
     factory.database.url = "postgres://postgres@127.0.0.1:1/nothing".to_owned();
-    let (code, _, log) = factory.spawn(&["serve"]).end().await;
+    let (code, _, log) = factory.spawn(&["serve"]).wait().await;
     assert_eq!(code, Some(5));
     assert!(log.contains("error: cannot reach the ledger") && log.contains("hint: check `database.url`"), "{log}");
 }
@@ -117,7 +117,7 @@ async fn missing_credentials_are_told_from_a_network_that_is_down() {
     command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_PROFILE");
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     command.env("AWS_EC2_METADATA_DISABLED", "true");
-    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
     assert_eq!(code, Some(4), "{log}");
     assert!(log.contains("no credentials") && log.contains("hint: "), "{log}");
 }

@@ -41,7 +41,7 @@ async fn requests_to_aws_take_the_proxy() {
     let factory = Factory::new(10.0).await;
     let (proxy, url) = Refusing::start().await;
     let mut command = factory.command(&["serve", "--set=aws.endpoint_url=http://aws.invalid"]);
-    let (code, _, log) = Program(command.env("HTTP_PROXY", url).spawn().unwrap()).end().await;
+    let (code, _, log) = Program(command.env("HTTP_PROXY", url).spawn().unwrap()).wait().await;
     assert_ne!(code, Some(0), "{log}");
     let asked_for = proxy.asked_for();
     assert!(asked_for.iter().any(|line| line.contains(" http://aws.invalid/")), "{asked_for:?}\n{log}");
@@ -54,7 +54,7 @@ async fn this_machine_is_reached_without_the_proxy() {
     factory.enqueue(&factory.leaves(2)).await;
     let mut command = factory.command(&["serve", "--until-empty"]);
     command.env("HTTP_PROXY", &url).env("ALL_PROXY", &url).env("NO_PROXY", "");
-    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
     assert_eq!((code, proxy.asked_for(), factory.n_calls()), (Some(0), vec![], 2), "{log}");
 }
 
@@ -68,7 +68,7 @@ async fn no_proxy_for_all_hosts_is_for_addresses_too() {
     let endpoint = factory.sandbox.url().replace("127.0.0.1", "0.0.0.0");
     let mut command = factory.command(&["serve", "--until-empty"]);
     command.arg(format!("--set=aws.endpoint_url={endpoint}")).env("HTTP_PROXY", &url).env("NO_PROXY", "*");
-    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
     assert_eq!((code, proxy.asked_for(), factory.n_calls()), (Some(0), vec![], 2), "{log}");
 }
 
@@ -85,7 +85,7 @@ async fn credentials_are_not_asked_for_through_the_proxy() {
         if let Some(uri) = uri {
             command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
         }
-        let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+        let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
         assert_ne!(code, Some(0), "{log}");
         assert_eq!(proxy.asked_for(), Vec::<String>::new(), "{log}");
     }

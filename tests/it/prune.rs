@@ -34,7 +34,7 @@ async fn n_rows(factory: &Factory, batch: &str) -> i64 {
 }
 
 async fn prune(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
-    factory.spawn(&[&["prune"], arguments].concat()).end().await
+    factory.spawn(&[&["prune"], arguments].concat()).wait().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

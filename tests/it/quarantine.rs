@@ -12,7 +12,7 @@ use crate::factory::{Factory, count_only};
 
 /// Runs `muster quarantine`; returns exit code, standard output and standard error.
 async fn quarantine(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
-    factory.spawn(&[&["quarantine"], arguments].concat()).end().await
+    factory.spawn(&[&["quarantine"], arguments].concat()).wait().await
 }
 
 async fn quarantine_json(factory: &Factory, arguments: &[&str], code: i32) -> Value {
@@ -69,7 +69,7 @@ async fn a_job_of_a_target_that_was_unknown_is_registered_once_it_is_configured(
     assert_eq!((&sent["sent"], &sent["stay"]), (&json!(1), &json!({})));
     assert_eq!((n_set_aside(&factory).await, factory.counts("jobs").visible), (1, 1));
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 1)]));
     assert_eq!(second.ledger().n_certificates(), 1);
 
     let audited = factory.ledger.audit_entries(None, 10).await.unwrap();

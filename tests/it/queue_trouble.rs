@@ -93,7 +93,7 @@ async fn a_receive_whose_answer_is_lost_loses_no_message() {
     }
     factory.enqueue(&factory.leaves(10)).await;
     factory.drain().await;
-    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 10)]), 10));
+    assert_eq!((factory.outcomes().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 10)]), 10));
     assert_eq!(factory.counts("jobs").deliveries, 20, "the test shows nothing without a second delivery");
 }
 
@@ -107,8 +107,8 @@ async fn a_message_that_two_workers_have_at_once_ends_well_once() {
     let (one, other) = tokio::join!(factory.serve(), factory.serve());
     factory.enqueue(&factory.leaves(60)).await;
     until_done(&factory, 60).await;
-    tokio::join!(one.end(), other.end());
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 60)]));
+    tokio::join!(one.stop(), other.stop());
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 60)]));
     let (calls, counts) = (factory.n_calls() as u64, factory.counts("jobs"));
     assert!(calls > 60, "the test shows nothing unless both workers call for one certificate");
     assert!(calls <= counts.deliveries, "{calls} calls for {} deliveries", counts.deliveries);
@@ -129,7 +129,7 @@ async fn a_message_that_comes_again_days_later_costs_no_call() {
     pems.reverse();
     factory.enqueue(&pems).await;
     factory.drain().await;
-    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 15)]), 15));
+    assert_eq!((factory.outcomes().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 15)]), 15));
     assert_eq!(factory.counts("jobs").deleted, 30);
 }
 
@@ -154,7 +154,7 @@ async fn entries_that_sqs_does_not_give_back_are_given_back_on_the_next_try() {
     factory.until("calls are made", async |f| f.n_calls() >= 20).await;
     factory.sandbox.faults().set(Fault::new(ApiOperation::ChangeMessageVisibilityBatch, effect).calls(1)).unwrap();
     program.signal("TERM");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
     assert_eq!(factory.sandbox.faults().list()[0].strikes, 1, "the test shows nothing unless something goes back");
     assert_eq!(factory.counts("jobs").in_flight, 0);
@@ -176,7 +176,7 @@ async fn messages_that_come_to_a_long_poll_while_the_worker_stops_go_back_at_onc
     while !log.next_line().await.unwrap().expect("it says that it stops").contains("stopping") {}
     factory.enqueue(&factory.leaves(10)).await;
     let rest = tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-    let (code, ..) = program.end().await;
+    let (code, ..) = program.wait().await;
     rest.await.unwrap();
     let counts = factory.counts("jobs");
     assert_eq!((code, counts.visible, counts.in_flight), (Some(0), 10, 0));
@@ -236,7 +236,7 @@ async fn a_queue_that_cannot_be_used_is_said_at_start_with_its_mend() {
         if let Some(operation) = fault {
             factory.sandbox.faults().set(Fault::new(operation, error("AccessDenied", 403))).unwrap();
         }
-        let (found, _, log) = factory.spawn(&["serve", "--set", setting]).end().await;
+        let (found, _, log) = factory.spawn(&["serve", "--set", setting]).wait().await;
         assert_eq!(found, Some(code), "{setting}: {log}");
         assert!(parts.iter().all(|part| log.contains(part)), "{setting}: {log}");
     }

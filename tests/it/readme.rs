@@ -104,7 +104,7 @@ async fn a_line_that_follows_the_example_loses_nothing() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "sent 25 of 25\n");
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 25)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 25)]));
     let names: Vec<String> = sqlx::query_scalar("select distinct source from registrations")
         .fetch_all(&factory.database.pool)
         .await

@@ -56,7 +56,7 @@ impl Site {
     async fn run(&self, words: &str) -> (Option<i32>, String, String) {
         let mut arguments = vec!["reconcile", "--rate", "1000"];
         arguments.extend(words.split_whitespace());
-        self.factory.spawn(&arguments).end().await
+        self.factory.spawn(&arguments).wait().await
     }
 
     /// Runs `muster reconcile` with JSON output.
@@ -162,7 +162,7 @@ async fn what_was_deleted_at_aws_is_gone_and_is_registered_again_when_it_is_give
     assert_eq!(site.reconcile("--yes").await.0, Some(0), "the ledger knows it now");
 
     site.register(&pems[1..2]).await;
-    assert_eq!(site.factory.ends().await, [(Code::Ok, 3)].into());
+    assert_eq!(site.factory.outcomes().await, [(Code::Ok, 3)].into());
     assert!(site.factory.sandbox.ledger().certificate(id(&pems[1])).is_some());
     assert_counters_equal_the_rows(&site.factory.database).await;
     assert_eq!(site.reconcile("--yes").await.0, Some(0));

@@ -63,7 +63,7 @@ async fn begin(factory: &Factory, filter: &ReplayFilter) -> ReplayStart {
 }
 
 async fn replay(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
-    factory.spawn(&[&["replay"], arguments].concat()).end().await
+    factory.spawn(&[&["replay"], arguments].concat()).wait().await
 }
 
 async fn json(factory: &Factory, arguments: &[&str]) -> Value {
@@ -91,10 +91,10 @@ async fn what_may_go_well_is_sent_again_and_waited_for() {
     assert_eq!((&told["replay"]["sent"], &told["replay"]["state"]), (&30.into(), &"sent".into()), "{told}");
     assert_eq!(told["replay"]["came_of_it"][0]["n"], 30);
     assert_eq!(told["replay"]["came_of_it"][0]["code"], "ok");
-    serving.end().await;
+    serving.stop().await;
     assert_eq!(n_sent(&factory), 30, "each once");
     assert_eq!(
-        factory.ends().await,
+        factory.outcomes().await,
         BTreeMap::from([(Code::Ok, 30), (Code::Expired, 4), (Code::Timeout, 0), (Code::ServerError, 0)])
             .into_iter()
             .filter(|(_, n)| *n > 0)
@@ -129,7 +129,7 @@ async fn pressing_twice_is_one_replay() {
 
     let serving = factory.serve().await;
     until_it_ended(&factory, numbers[0]).await;
-    serving.end().await;
+    serving.stop().await;
     assert_eq!(n_sent(&factory), 40);
     let told = json(&factory, &[BATCH, "--yes"]).await;
     assert_eq!((&told["plan"]["sent_again"], &told["replay"]), (&0.into(), &Value::Null), "nothing is left");
@@ -147,11 +147,11 @@ async fn a_replay_goes_on_after_a_crash_in_its_middle() {
 
         let serving = factory.serve().await;
         until_it_ended(&factory, number).await;
-        serving.end().await;
+        serving.stop().await;
         let told = factory.ledger.replay(number).await.unwrap().unwrap();
         assert_eq!((told.n_chosen, told.n_sent), (150, 150), "{place}");
         assert!((150..=150 + n_twice_max).contains(&n_sent(&factory)), "{place}: {}", n_sent(&factory));
-        assert_eq!(factory.ends().await.get(&Code::Ok), Some(&150), "{place}");
+        assert_eq!(factory.outcomes().await.get(&Code::Ok), Some(&150), "{place}");
         assert_counters_equal_the_rows(&factory.database).await;
     }
 }
@@ -207,7 +207,7 @@ async fn a_replay_that_is_cancelled_sends_nothing_more() {
     let ReplayStart::New(again) = begin(&factory, &usual()).await else { panic!("it is new") };
     let serving = factory.serve().await;
     until_it_ended(&factory, again).await;
-    serving.end().await;
+    serving.stop().await;
     assert_eq!(n_sent(&factory), 30);
 }
 
@@ -221,7 +221,7 @@ async fn waiting_for_a_replay_is_interrupted_in_order() {
         .until("it waits", async |f| sqlx::query_scalar::<_, i64>(look).fetch_one(&f.database.pool).await.unwrap() > 0)
         .await;
     waiting.signal("INT");
-    let (code, _, stderr) = waiting.end().await;
+    let (code, _, stderr) = waiting.wait().await;
     assert!(
         code == Some(130) && stderr.contains("continues; `muster replay show") || code.is_none(),
         "{code:?} {stderr}"
@@ -244,7 +244,7 @@ async fn a_long_replay_takes_several_turns() {
     let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
     let serving = factory.serve().await;
     factory.until("it has ended", async |f| f.ledger.replay(number).await.unwrap().unwrap().ended_at.is_some()).await;
-    serving.end().await;
+    serving.stop().await;
     let told = factory.ledger.replay(number).await.unwrap().unwrap();
     assert_eq!((told.n_chosen, told.n_sent, n_sent(&factory)), (2_500, 2_500, 2_500));
 }
@@ -256,8 +256,8 @@ async fn a_replay_beside_live_jobs_disturbs_neither() {
     let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
     factory.enqueue(&factory.leaves(200)).await;
     until_it_ended(&factory, number).await;
-    factory.until("all are in", async |f| f.ends().await.get(&Code::Ok) == Some(&400)).await;
-    serving.end().await;
+    factory.until("all are in", async |f| f.outcomes().await.get(&Code::Ok) == Some(&400)).await;
+    serving.stop().await;
     assert_eq!((n_sent(&factory), factory.n_calls()), (400, 400));
     assert_counters_equal_the_rows(&factory.database).await;
 }
@@ -284,6 +284,6 @@ async fn what_is_in_meanwhile_costs_a_call_only_where_aws_itself_is_to_be_asked(
     factory.ledger.record(&third).await.unwrap();
     json(&factory, &["third", "--yes", "--wait", "--verify"]).await;
     assert_eq!(factory.n_calls(), 4, "AWS itself was asked");
-    serving.end().await;
+    serving.stop().await;
     assert_eq!(factory.sandbox.ledger().summary(ApiOperation::RegisterCertificate).calls, 4);
 }

@@ -13,7 +13,7 @@ use crate::factory::{BATCH, Factory};
 use crate::ledger::{record, row};
 
 async fn report(factory: &Factory) -> Value {
-    let (code, data, said) = factory.spawn(&["report", "--json", BATCH]).end().await;
+    let (code, data, said) = factory.spawn(&["report", "--json", BATCH]).wait().await;
     assert_eq!(code, Some(0), "{said}");
     serde_json::from_str(&data).unwrap()
 }
@@ -99,7 +99,7 @@ async fn a_report_tells_what_became_of_the_batch_and_who_made_it() {
     assert_eq!(report["sources"], json!([source(None, 0, 0, 1), source(Some("line-1"), 3, 1, 0)]));
     assert!(report["made_by"].as_str().unwrap().contains('@'), "{report}");
 
-    let (code, text, said) = factory.spawn(&["report", BATCH]).end().await;
+    let (code, text, said) = factory.spawn(&["report", BATCH]).wait().await;
     assert_eq!(code, Some(0), "{said}");
     assert!(text.starts_with("batch batch, report of "), "{text}");
     assert!(text.contains("\n9 announced, 4 outcomes, 1 parked, 4 outstanding\n"), "{text}");
@@ -110,7 +110,7 @@ async fn a_report_tells_what_became_of_the_batch_and_who_made_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_nobody_named_cannot_be_reported() {
     let factory = Factory::new(1000.0).await;
-    let (code, _, said) = factory.spawn(&["report", "nobody"]).end().await;
+    let (code, _, said) = factory.spawn(&["report", "nobody"]).wait().await;
     assert_eq!(code, Some(1));
     assert!(said.contains("error: the ledger does not know batch `nobody`\nhint: "), "{said}");
 }

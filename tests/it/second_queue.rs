@@ -50,7 +50,7 @@ async fn two_full_queues_share_the_quota_and_neither_starves() {
     factory.enqueue(live).await;
     send(&again, sent_again).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 600)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 600)]));
     for queue in ["jobs", "again"] {
         let counts = factory.counts(queue);
         assert_eq!((counts.deliveries, counts.deleted), (300, 300), "{queue}");
@@ -70,7 +70,7 @@ async fn an_empty_second_queue_ends_nothing_and_a_body_that_is_no_job_is_quarant
     factory.enqueue(&factory.leaves(30)).await;
     again.send(&[OutgoingMessage { body: "no job".into(), group: None }]).await.unwrap();
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 30)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 30)]));
     let queue: String =
         sqlx::query_scalar("select queue from quarantine").fetch_one(&factory.database.pool).await.unwrap();
     assert_eq!(queue, again.url());
@@ -84,7 +84,7 @@ async fn work_ends_only_when_both_queues_are_empty() {
     let elsewhere = again.receive(1, Duration::ZERO).await.unwrap();
     assert_eq!(elsewhere.len(), 1, "somebody else has it, and dies");
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 1)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +96,7 @@ async fn a_terminated_worker_gives_back_to_the_queue_that_each_message_came_from
     let program = factory.spawn(&["serve", "--set", "queue.replay=again"]);
     factory.until("calls are made", async |f| f.n_calls() >= 40).await;
     program.signal("TERM");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
     let (main, second) = (factory.counts("jobs"), factory.counts("again"));
     assert_eq!((main.in_flight, second.in_flight), (0, 0), "everything that was held is visible again");
@@ -155,7 +155,7 @@ async fn a_second_queue_that_cannot_be_used_is_said_at_start() {
         ("jobs", 6, "error: `queue.replay` is `jobs`, which is the main queue itself\nhint: "),
     ] {
         let program = factory.spawn(&["serve", "--set", &format!("queue.replay={name}")]);
-        let (found, _, log) = program.end().await;
+        let (found, _, log) = program.wait().await;
         assert_eq!(found, Some(code), "{log}");
         assert!(log.contains(part), "{log}");
     }

@@ -100,7 +100,7 @@ fn command(factory: &Factory, arguments: &[&str]) -> tokio::process::Command {
 
 /// Runs the program until it exits, and checks what it printed.
 async fn run(factory: &Factory, arguments: &[&str], pems: &[String]) -> (Option<i32>, String) {
-    let (code, stdout, stderr) = Program(command(factory, arguments).spawn().unwrap()).end().await;
+    let (code, stdout, stderr) = Program(command(factory, arguments).spawn().unwrap()).wait().await;
     let output = stdout + &stderr;
     assert_holds_none(&format!("{arguments:?}"), &output, pems);
     (code, output)
@@ -242,7 +242,7 @@ async fn a_service_in_trouble_gives_no_secret_away() {
     assert_holds_none("/readyz in trouble", &get(address, "/readyz").await.1, &pems);
     let program = Program(program);
     program.signal("TERM");
-    let (_, stdout, _) = program.end().await;
+    let (_, stdout, _) = program.wait().await;
     let log = rest.await.unwrap();
     for said in
         ["AWS denies the call", "forwarded with a warning", "the job holds a private key", "a message is not a job"]

@@ -83,7 +83,7 @@ async fn parked_jobs_are_sent_again_once_their_hold_is_over() {
     until_no_hold_is_left(&factory).await;
     assert_eq!((n_messages(&factory), sender.n_sent("release"), sender.n_sent("probe")), (250, 250, 0));
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 250)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 250)]));
     assert_counters_equal_the_rows(&factory.database).await;
     let odd: i64 = sqlx::query_scalar(
         "select count(*) from registrations
@@ -183,7 +183,7 @@ async fn a_sender_that_dies_between_sending_and_noting_loses_nothing() {
     until_no_hold_is_left(&factory).await;
     assert!(n_messages(&factory) > 50, "the test shows nothing where none was sent twice");
     factory.drain().await;
-    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 50)]), 50));
+    assert_eq!((factory.outcomes().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 50)]), 50));
     assert_counters_equal_the_rows(&factory.database).await;
 }
 

@@ -16,7 +16,7 @@ async fn every_certificate_ends_registered_and_its_message_is_gone() {
     let pems = factory.leaves(50);
     factory.enqueue(&pems).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 50)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 50)]));
     assert_eq!((factory.n_calls(), factory.sandbox.ledger().n_certificates()), (50, 50));
     let counts = factory.counts("jobs");
     assert_eq!((counts.deleted, counts.deliveries), (50, 50));
@@ -34,7 +34,7 @@ async fn every_flaw_is_rejected_for_its_reason_and_costs_no_call() {
         *wanted.entry(flaw.code()).or_insert(0) += 1;
     }
     factory.drain().await;
-    assert_eq!(factory.ends().await, wanted);
+    assert_eq!(factory.outcomes().await, wanted);
     assert_eq!(factory.n_calls(), 0);
 }
 
@@ -43,7 +43,7 @@ async fn a_signature_is_verified_under_a_ca_of_the_folder() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&[factory.ca.flawed(Flaw::WronglySigned, "device"), factory.ca.leaf("device")]).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1), (Code::SignatureInvalid, 1)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 1), (Code::SignatureInvalid, 1)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +55,7 @@ async fn copies_of_one_certificate_cost_one_call() {
     }
     factory.drain().await;
     assert_eq!(factory.n_calls(), 5);
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 5)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 5)]));
     let duplicates: Vec<i32> =
         sqlx::query_scalar("select n_duplicates from registrations").fetch_all(&factory.database.pool).await.unwrap();
     assert_eq!(duplicates, [3; 5]);
@@ -121,7 +121,7 @@ async fn throttles_cost_no_job_its_end() {
     let factory = Factory::with(settings, 400.0).await;
     factory.enqueue(&factory.leaves(120)).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 120)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 120)]));
     let throttled = factory.sandbox.ledger().throttled(muster_sandbox::ApiOperation::RegisterCertificate);
     assert!(throttled > 0, "the test shows nothing without a throttle");
     assert_eq!(factory.n_calls(), 120 + throttled);
@@ -187,12 +187,12 @@ async fn a_killed_worker_loses_nothing_and_wastes_at_most_what_was_in_flight() {
         let program = factory.spawn(&["serve"]);
         factory.until("calls are made", async |f| f.n_calls() >= calls).await;
         program.signal("KILL");
-        assert_eq!(program.end().await.0, None);
+        assert_eq!(program.wait().await.0, None);
     }
     let in_flight_at_kills = factory.counts("jobs").in_flight;
-    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     assert_eq!(code, Some(0), "{log}");
-    let ends = factory.ends().await;
+    let ends = factory.outcomes().await;
     assert_eq!(ends.values().sum::<u64>(), 300, "{ends:?}");
     assert!(ends.keys().all(|code| code.status().is_success()), "{ends:?}");
     assert_eq!(factory.sandbox.ledger().n_certificates(), 300);
@@ -208,12 +208,12 @@ async fn a_terminated_worker_ends_in_order_and_gives_back_what_it_holds() {
     let program = factory.spawn(&["serve"]);
     factory.until("calls are made", async |f| f.n_calls() >= 50).await;
     program.signal("TERM");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
     let counts = factory.counts("jobs");
     assert_eq!(counts.in_flight, 0, "everything that was held is visible again");
     assert_eq!(factory.n_calls() as u64, counts.deleted, "every call's job was recorded and deleted");
-    assert_eq!(factory.ends().await.values().sum::<u64>(), counts.deleted);
+    assert_eq!(factory.outcomes().await.values().sum::<u64>(), counts.deleted);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,5 +222,5 @@ async fn a_certificate_of_another_ca_is_no_reason_to_blame_it() {
     let other = Ca::new("Another CA");
     factory.enqueue(&[other.leaf("device")]).await;
     factory.drain().await;
-    assert!(factory.ends().await.keys().all(|code| *code != Code::SignatureInvalid));
+    assert!(factory.outcomes().await.keys().all(|code| *code != Code::SignatureInvalid));
 }

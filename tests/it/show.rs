@@ -14,7 +14,7 @@ use crate::ledger::{page, row};
 
 /// Runs `muster show`; returns exit code, standard output and standard error.
 async fn show(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
-    factory.spawn(&[&["show"], arguments].concat()).end().await
+    factory.spawn(&[&["show"], arguments].concat()).wait().await
 }
 
 pub(crate) async fn known(factory: &Factory, arguments: &[&str]) -> Value {
@@ -107,7 +107,7 @@ async fn a_rejected_certificate_is_read_from_what_the_line_sent() {
     factory.enqueue(&[late.clone(), leaking.clone(), nonsense.clone()]).await;
     factory.drain().await;
     let ends = [(Code::Expired, 1), (Code::PrivateKey, 1), (Code::NotACertificate, 1)];
-    assert_eq!(factory.ends().await, ends.into());
+    assert_eq!(factory.outcomes().await, ends.into());
     let late = Certificate::from_pem(&late).unwrap();
     let found = known(&factory, &[&late.id().to_string()]).await;
     let row = &found["certificates"][0]["rows"][0];

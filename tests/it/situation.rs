@@ -58,7 +58,7 @@ async fn a_worker_is_known_while_it_runs_and_gone_when_it_stops() {
     assert_eq!(listing(&factory).await["workers_alive"], 1);
     let reports = factory.ledger.workers().await.unwrap();
     assert_eq!((reports[0].version.as_str(), reports[0].pid), (env!("CARGO_PKG_VERSION"), std::process::id()));
-    worker.end().await;
+    worker.stop().await;
     assert_eq!(factory.ledger.workers().await.unwrap(), []);
     until_named(&factory, "no_worker", "stopped").await;
 }
@@ -94,7 +94,7 @@ async fn denials_and_outages_are_named_until_they_are_over() {
         factory.sandbox.faults().clear(id);
         until_nothing_is_named(&factory).await;
     }
-    worker.end().await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +104,7 @@ async fn a_queue_that_cannot_be_read_is_named() {
     factory.sandbox.faults().set(fault(ApiOperation::ReceiveMessage, 403, "AccessDenied")).unwrap();
     let found = until_named(&factory, "sqs", "stopped").await;
     assert!(found["what"].as_str().unwrap().starts_with("SQS fails: ReceiveMessage: AccessDenied"), "{found}");
-    worker.end().await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +119,7 @@ async fn a_throttle_is_named_with_both_rates() {
     let found = until_named(&factory, "throttled", "slowed").await;
     let what = found["what"].as_str().unwrap();
     assert!(what.contains("of the configured 100 calls a second"), "{what}");
-    worker.end().await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,12 +127,12 @@ async fn a_pause_is_named_first() {
     let factory = Factory::new(1000.0).await;
     let worker = factory.serve().await;
     until_nothing_is_named(&factory).await;
-    let (code, _, said) = factory.spawn(&["pause", "all", "--reason", "audit"]).end().await;
+    let (code, _, said) = factory.spawn(&["pause", "all", "--reason", "audit"]).wait().await;
     assert_eq!(code, Some(0), "{said}");
     let found = until_named(&factory, "pause", "stopped").await;
     assert!(found["what"].as_str().unwrap().contains("audit"), "{found}");
     assert!(found["fix"].as_str().unwrap().contains("muster resume all"), "{found}");
-    worker.end().await;
+    worker.stop().await;
 }
 
 /// Premise: dead letters and quarantined messages were only visible elsewhere.
@@ -147,7 +147,7 @@ async fn dead_letters_and_quarantined_messages_stand_beside_what_is_missing() {
     let worker = factory.serve().await;
     until_named(&factory, "dead_letters", "attention").await;
     until_named(&factory, "quarantined", "attention").await;
-    factory.until("both have an outcome", async |f| f.ends().await.values().sum::<u64>() == 2).await;
+    factory.until("both have an outcome", async |f| f.outcomes().await.values().sum::<u64>() == 2).await;
     factory
         .until("the third is missing", async |f| {
             quiet_for(&f.database, "5 minutes").await;
@@ -157,7 +157,7 @@ async fn dead_letters_and_quarantined_messages_stand_beside_what_is_missing() {
     quiet_for(&factory.database, "5 minutes").await;
     let (_, text, _) = status(&factory, &[BATCH, "--measure", "0s"]).await;
     assert!(text.contains("have been empty for 5 min") && text.contains(" (1 dead letter, 1 quarantined)\n"), "{text}");
-    worker.end().await;
+    worker.stop().await;
 }
 
 /// Premise: jobs whose CA had been registered were shown as parked and waiting for it.
@@ -178,7 +178,7 @@ async fn parked_jobs_wait_for_a_hold_until_it_is_over() {
     assert_eq!((&batch["parked"], &batch["being_resent"]), (&json!(5), &json!(0)));
     assert_eq!(batch["waiting_for"][0]["n"], 5);
     assert_eq!(batch["seconds_left_at_quota"], Value::Null, "somebody must register the CA first");
-    worker.end().await;
+    worker.stop().await;
 
     // Without a worker, nothing is resent yet.
     let released = "update holds set released_at = now()";
@@ -200,7 +200,7 @@ async fn a_batch_is_known_from_its_first_message_on() {
     factory.until("it is known", async |f| f.ledger.batch_status(BATCH).await.unwrap().is_some()).await;
     let batch = numbers(&factory, &["--measure", "0s"]).await;
     assert_eq!((&batch["announced"], &batch["ended"]), (&json!(20_000), &json!(0)));
-    worker.end().await;
+    worker.stop().await;
 }
 
 /// Premise: two idle minutes made every new batch "missing", with exit code 6.
@@ -236,10 +236,10 @@ async fn a_new_batch_on_idle_queues_is_waited_for_and_is_not_missing() {
             Job { batch: batch.parse().unwrap(), batch_size: Some(20), ..Factory::job(&pem) }.to_body()
         });
         factory.send(&jobs.collect::<Vec<_>>()).await;
-        let (code, text, said) = waits.end().await;
+        let (code, text, said) = waits.wait().await;
         assert_eq!(code, Some(0), "{text}{said}");
     }
-    worker.end().await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,8 +264,8 @@ async fn the_gauges_of_the_fleet_are_equal_on_every_worker() {
         }
         assert!(!worker.metrics().await.contains("queue=\"replay\""), "there is no second queue");
     }
-    one.end().await;
-    other.end().await;
+    one.stop().await;
+    other.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,7 +276,7 @@ async fn last_progress_is_absent_before_the_first_outcome() {
     assert!(!worker.metrics().await.contains(name));
     factory.enqueue(&factory.leaves(1)).await;
     factory.until("it is there", async |_| worker.metrics().await.contains(name)).await;
-    worker.end().await;
+    worker.stop().await;
 }
 
 /// Premise: `muster status` and `muster doctor` wrote a count into the ledger, so a read-only role could not use them.
@@ -290,7 +290,7 @@ async fn whoever_may_only_read_can_ask_for_the_status() {
     for arguments in [&["status", "--json"][..], &["status", BATCH, "--json", "--measure", "0s"]] {
         let mut command = factory.command(arguments);
         command.env("MUSTER__DATABASE__URL", &url);
-        let (code, data, said) = Program(command.spawn().unwrap()).end().await;
+        let (code, data, said) = Program(command.spawn().unwrap()).wait().await;
         assert_eq!(code, Some(0), "{said}");
         assert_eq!(serde_json::from_str::<Value>(&data).unwrap()["missing"], 1);
     }

@@ -18,7 +18,7 @@ use crate::factory::{BATCH, Factory};
 
 /// Runs `muster status`; returns exit code, standard output and standard error.
 pub(crate) async fn status(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
-    factory.spawn(&[&["status"], arguments].concat()).end().await
+    factory.spawn(&[&["status"], arguments].concat()).wait().await
 }
 
 pub(crate) async fn numbers(factory: &Factory, arguments: &[&str]) -> Value {
@@ -85,10 +85,10 @@ async fn the_rate_is_measured_while_a_batch_runs() {
     let factory = Factory::new(50.0).await;
     send(&factory, &factory.leaves(300), 300).await;
     let program = factory.spawn(&["serve"]);
-    factory.until("ends are recorded", async |f| f.ends().await.values().sum::<u64>() > 20).await;
+    factory.until("ends are recorded", async |f| f.outcomes().await.values().sum::<u64>() > 20).await;
     let running = numbers(&factory, &["--measure", "1s"]).await;
     program.signal("TERM");
-    program.end().await;
+    program.wait().await;
     let (rate, seconds) = (running["measured_rate"].as_f64().unwrap(), running["measured_seconds"].as_f64().unwrap());
     assert!(rate > 0.0 && seconds >= 1.0, "{running}");
     let left = running["outstanding"].as_f64().unwrap() / rate;
@@ -100,7 +100,7 @@ async fn a_learnt_rate_is_told_with_its_changes_and_the_time_that_is_left() {
     let mut factory = Factory::new(1000.0).await;
     send(&factory, &factory.leaves(10), 910).await;
     let worker = factory.serve().await;
-    factory.until("all have an outcome", async |f| f.ends().await.values().sum::<u64>() == 10).await;
+    factory.until("all have an outcome", async |f| f.outcomes().await.values().sum::<u64>() == 10).await;
     let (_, plain, _) = status(&factory, &["--measure", "0s", BATCH]).await;
     assert!(
         plain.ends_with("  left at the configured quota of 1000 a second, at least\n") && !plain.contains("learnt"),
@@ -131,7 +131,7 @@ async fn a_learnt_rate_is_told_with_its_changes_and_the_time_that_is_left() {
     assert!(text.contains("  left at the learnt rate of 900 a second, at least\n"), "{text}");
     let wanted = format!("the latest change first:\n      900.0  cut by a throttle {at}\n     1000.0  configured ");
     assert!(text.contains(&wanted), "{text}");
-    worker.end().await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

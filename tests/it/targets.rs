@@ -57,7 +57,7 @@ fn answers(sandbox: &Sandbox, operation: ApiOperation, answer: &str) -> usize {
 }
 
 async fn all_are_in(factory: &Factory, n: u64) {
-    factory.until("all are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, n)])).await;
+    factory.until("all are in", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, n)])).await;
 }
 
 /// Waits until the circuit breaker of the second target is open for a reason.
@@ -109,7 +109,7 @@ async fn sessions_that_end_before_their_time_are_replaced_without_a_restart() {
     second.expire_sessions();
     until_open(&factory, &service, "ExpiredTokenException").await;
     all_are_in(&factory, 70).await;
-    service.end().await;
+    service.stop().await;
     assert_eq!(answers(&second, ApiOperation::AssumeRole, "ok"), 2);
     assert!(answers(&second, ApiOperation::RegisterCertificate, "ExpiredTokenException") > 0);
     assert_eq!((second.ledger().n_certificates(), factory.counts("jobs-dead").sent), (60, 0));
@@ -124,13 +124,13 @@ async fn a_target_that_is_denied_at_the_start_holds_up_no_other_and_follows_afte
     enqueue(&factory, "default", 20).await;
     let service = factory.serve().await;
     until_open(&factory, &service, "AWS does not let us assume the role: AccessDenied: User: ").await;
-    factory.until("the first target's are in", async |f| f.ends().await.get(&Code::Ok) == Some(&20)).await;
+    factory.until("the first target's are in", async |f| f.outcomes().await.get(&Code::Ok) == Some(&20)).await;
     // It is asked again at a probe, and denies again.
     factory.until("it is asked again", async |_| answers(&second, ApiOperation::AssumeRole, "AccessDenied") > 1).await;
     assert_eq!(second.ledger().summary(ApiOperation::RegisterCertificate).calls, 0);
     second.set_role(Some(Role { external_id: Some("plant-4".to_owned()), ..role() }));
     all_are_in(&factory, 40).await;
-    service.end().await;
+    service.stop().await;
     assert_eq!(rows(&factory).await[1], row("second", SECOND, 20));
     assert_eq!(factory.counts("jobs-dead").sent, 0);
 }
@@ -149,8 +149,8 @@ async fn nothing_is_registered_with_credentials_that_turn_out_to_be_of_another_a
     let told =
         "no identity: the credentials are for 222222222222 in eu-central-1, expected 333333333333 in eu-central-1";
     until_open(&factory, &service, told).await;
-    factory.until("the first target's are in", async |f| f.ends().await.get(&Code::Ok) == Some(&10)).await;
-    service.end().await;
+    factory.until("the first target's are in", async |f| f.outcomes().await.get(&Code::Ok) == Some(&10)).await;
+    service.stop().await;
     assert_eq!(second.ledger().summary(ApiOperation::RegisterCertificate).calls, 0);
 }
 
@@ -165,10 +165,10 @@ async fn a_target_that_cannot_be_asked_at_the_start_holds_up_no_other() {
     enqueue(&factory, "second", 10).await;
     let service = factory.serve().await;
     until_open(&factory, &service, "no answer within 1 s").await;
-    factory.until("the first target's are in", async |f| f.ends().await.get(&Code::Ok) == Some(&10)).await;
+    factory.until("the first target's are in", async |f| f.outcomes().await.get(&Code::Ok) == Some(&10)).await;
     second.faults().clear(silent);
     all_are_in(&factory, 20).await;
-    service.end().await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +179,7 @@ async fn the_start_is_refused_where_nobody_knows_whose_a_denied_target_is() {
         if let Some(region) = claimed_region {
             factory.ledger.claim_target("second", SECOND.0, region).await.unwrap();
         }
-        let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).end().await;
+        let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).wait().await;
         assert_eq!(code, Some(4), "{err}");
         let error = "error: cannot use target `second`: AWS does not let us assume the role: AccessDenied: User: ";
         let hint = "hint: check the target's `role_arn` and `external_id`";
@@ -196,7 +196,7 @@ async fn the_start_is_refused_where_no_target_works() {
         (Effect::Reset { executed: false }, 5),
     ] {
         let fault = factory.sandbox.faults().set(Fault::new(ApiOperation::GetCallerIdentity, effect)).unwrap();
-        let (found, _, err) = factory.spawn(&["serve", "--until-empty"]).end().await;
+        let (found, _, err) = factory.spawn(&["serve", "--until-empty"]).wait().await;
         assert!(found == Some(code) && err.contains("error: cannot use target `default`: "), "{found:?} {err}");
         factory.sandbox.faults().clear(fault);
     }
@@ -208,7 +208,7 @@ async fn two_names_of_one_account_and_region_must_agree_on_its_quota() {
     let mut twin = factory.config.targets["second"].clone();
     twin.rates.register_certificate = Rate::new(7.5).unwrap();
     factory.config.targets.insert("twin".to_owned(), twin);
-    let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     let error = "error: targets `second` and `twin` are both account 222222222222 in eu-central-1 and share its quota, but \
                  have rates of 200 and 7.5 calls a second\n\
                  hint: set `targets.second.rates.register_certificate` and `targets.twin.rates.register_certificate` to \
@@ -224,7 +224,7 @@ async fn two_names_of_one_account_and_region_share_its_quota() {
     enqueue(&factory, "default", 30).await;
     enqueue(&factory, "twin", 30).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 60)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 60)]));
     let calls = factory.sandbox.ledger().calls();
     let mut arrivals =
         calls.iter().filter(|call| call.operation == ApiOperation::RegisterCertificate).map(|c| c.arrived);
@@ -260,6 +260,6 @@ async fn keys_that_are_replaced_in_a_profile_are_picked_up_without_a_restart() {
     let n_denied = || answers(sandbox, ApiOperation::GetCallerIdentity, "ExpiredToken");
     factory.until("a probe finds the same keys", async |_| n_denied() > 0).await;
     write_profile(&factory, &file).await;
-    let (code, _, err) = program.end().await;
-    assert_eq!((code, factory.ends().await), (Some(0), BTreeMap::from([(Code::Ok, 60)])), "{err}");
+    let (code, _, err) = program.wait().await;
+    assert_eq!((code, factory.outcomes().await), (Some(0), BTreeMap::from([(Code::Ok, 60)])), "{err}");
 }

@@ -135,7 +135,7 @@ async fn a_fifth_of_calls_failing_costs_no_certificate() {
     factory.sandbox.faults().set(fault).unwrap();
     factory.enqueue(&factory.leaves(200)).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 200)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 200)]));
     assert!(factory.n_calls() > 220, "the test shows nothing without failures");
 }
 
@@ -146,7 +146,7 @@ async fn an_outage_that_outlasts_the_attempts_blames_nobody() {
     factory.sandbox.faults().set(outage).unwrap();
     factory.enqueue(&factory.leaves(10)).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 10)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 10)]));
     assert_eq!(factory.n_calls(), 310, "each job met about thirty failures");
 }
 
@@ -156,7 +156,7 @@ async fn a_long_throttle_blames_nobody() {
     factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, Effect::Throttle, 300)).unwrap();
     factory.enqueue(&factory.leaves(10)).await;
     factory.drain().await;
-    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 10)]), 310));
+    assert_eq!((factory.outcomes().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 10)]), 310));
 }
 
 /// Whatever the answers, calls keep to the rate.
@@ -190,7 +190,7 @@ async fn trouble_that_meets_one_certificate_alone_exhausts_it() {
     factory.sandbox.faults().set(fault).unwrap();
     factory.enqueue(&factory.leaves(100)).await;
     factory.drain().await;
-    let ends = factory.ends().await;
+    let ends = factory.outcomes().await;
     assert_eq!(ends.values().sum::<u64>(), 100);
     assert!(ends.get(&Code::ServerError).is_some_and(|&n| n > 0), "{ends:?}");
 }
@@ -212,7 +212,7 @@ async fn a_message_that_a_stale_receipt_did_not_delete_costs_no_second_call() {
     factory.sandbox.faults().set(fault(ApiOperation::DeleteMessageBatch, Effect::StaleHandles, 1)).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
-    assert_eq!((factory.n_calls(), factory.ends().await), (5, BTreeMap::from([(Code::Ok, 5)])));
+    assert_eq!((factory.n_calls(), factory.outcomes().await), (5, BTreeMap::from([(Code::Ok, 5)])));
     assert_eq!(factory.counts("jobs").deleted, 5);
     let duplicates: i64 = sqlx::query_scalar("select sum(n_duplicates) from registrations")
         .fetch_one(&factory.database.pool)
@@ -230,7 +230,7 @@ async fn a_message_delivered_twice_at_once_costs_one_call() {
     factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, slow, 5)).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
-    assert_eq!((factory.n_calls(), factory.ends().await), (5, BTreeMap::from([(Code::Ok, 5)])));
+    assert_eq!((factory.n_calls(), factory.outcomes().await), (5, BTreeMap::from([(Code::Ok, 5)])));
     assert!(factory.counts("jobs").deliveries > 5, "the test shows nothing without a second delivery");
 }
 
@@ -245,7 +245,7 @@ async fn sqs_failing_for_a_while_stops_nothing_for_good() {
     factory.enqueue(&factory.leaves(60)).await;
     factory.until("the service starts in spite of it", async |f| f.queue.attributes().await.is_ok()).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 60)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 60)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

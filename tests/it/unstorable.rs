@@ -73,7 +73,7 @@ async fn a_row_that_postgres_refuses_is_written_without_its_texts() {
         refuse(&factory, "new.ref = 'bad' and new.detail not like 'unstorable: %'", sqlstate).await;
         send(&factory).await;
         factory.drain().await;
-        assert_eq!(factory.ends().await.into_iter().collect::<Vec<_>>(), [(Code::Ok, 29), (Code::Expired, 1)]);
+        assert_eq!(factory.outcomes().await.into_iter().collect::<Vec<_>>(), [(Code::Ok, 29), (Code::Expired, 1)]);
         assert_eq!(bad_row(&factory).await, ("expired".to_owned(), format!("unstorable: {sqlstate}"), true));
         assert_eq!(n_blanked(&factory).await, 1, "only the row that is to blame");
         assert_counters_equal_the_rows(&factory.database).await;
@@ -147,7 +147,7 @@ async fn an_outcome_is_recorded_where_postgres_refuses_every_value_that_nothing_
     factory.send(&bodies[..1]).await;
     factory.drain().await;
     let wanted = [(Code::Ok, 2), (Code::Expired, 1), (Code::IssuerInactive, 1)];
-    assert_eq!(factory.ends().await.into_iter().collect::<Vec<_>>(), wanted);
+    assert_eq!(factory.outcomes().await.into_iter().collect::<Vec<_>>(), wanted);
     let (jobs, dead) = (factory.counts("jobs"), factory.counts("jobs-dead"));
     assert_eq!((jobs.deleted, jobs.deliveries, dead.sent), (6, 6, 0));
     assert_eq!((factory.n_calls(), factory.sandbox.ledger().n_certificates()), (2, 1));
@@ -172,11 +172,11 @@ async fn an_outcome_is_recorded_where_postgres_refuses_every_value_that_nothing_
     // What is parked can still be resent and registered.
     factory.sandbox.plant_ca(&stranger.pem()).unwrap();
     let hold: String = sqlx::query_scalar("select hold from holds").fetch_one(&factory.database.pool).await.unwrap();
-    let (code, _, said) = factory.spawn(&["holds", "release", &hold]).end().await;
+    let (code, _, said) = factory.spawn(&["holds", "release", &hold]).wait().await;
     assert_eq!(code, Some(0), "{said}");
     let service = factory.serve().await;
-    factory.until("it is registered", async |f| f.ends().await.get(&Code::Ok) == Some(&3)).await;
-    service.end().await;
+    factory.until("it is registered", async |f| f.outcomes().await.get(&Code::Ok) == Some(&3)).await;
+    service.stop().await;
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
@@ -193,7 +193,7 @@ async fn a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_o
     stop.cancel();
     serving.await.unwrap().unwrap();
     let BatchCounts { sent, deleted, .. } = factory.counts("jobs");
-    assert_eq!((sent, deleted, factory.ends().await.values().sum::<u64>()), (30, 29, 29));
+    assert_eq!((sent, deleted, factory.outcomes().await.values().sum::<u64>()), (30, 29, 29));
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
@@ -203,7 +203,7 @@ async fn fail_whole_pages(sqlstate: &str, class: &str) {
     refuse(&factory, "nextval('n_refused') <= 8", sqlstate).await;
     send(&factory).await;
     let metrics = factory.drain().await;
-    assert_eq!(factory.ends().await.into_iter().collect::<Vec<_>>(), [(Code::Ok, 29), (Code::Expired, 1)]);
+    assert_eq!(factory.outcomes().await.into_iter().collect::<Vec<_>>(), [(Code::Ok, 29), (Code::Expired, 1)]);
     assert_eq!((db_errors(&metrics, class), n_blanked(&factory).await), (8, 0), "{sqlstate}");
     assert_eq!(factory.counts("jobs").deliveries, 30, "no message was left in the queue");
     assert_counters_equal_the_rows(&factory.database).await;

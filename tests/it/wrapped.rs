@@ -49,5 +49,5 @@ async fn a_job_with_a_byte_order_mark_is_done() {
     let job: Job = Factory::job(&factory.ca.leaf("device"));
     factory.send(&[format!("\u{feff}{}", job.to_body())]).await;
     factory.drain().await;
-    assert_eq!((factory.ends().await, quarantined(&factory).await), (BTreeMap::from([(Code::Ok, 1)]), vec![]));
+    assert_eq!((factory.outcomes().await, quarantined(&factory).await), (BTreeMap::from([(Code::Ok, 1)]), vec![]));
 }

@@ -122,7 +122,7 @@ BUGS = [
         "self.trip(Cause::Auth, reason, false);",
         "let _ = reason;",
         IT,
-        "breakers::expired_credentials_stop_the_calls_but_for_a_probe_and_blame_nobody",
+        "breakers::expired_credentials_stop_all_calls_but_probes_and_fail_no_job",
     ),
     bug(
         "no breaker for outages",
@@ -130,7 +130,7 @@ BUGS = [
         "if is_outage {",
         "if is_outage && false {",
         IT,
-        "breakers::an_outage_stops_the_calls_but_for_a_probe_and_blames_nobody",
+        "breakers::an_outage_stops_all_calls_but_probes_and_fails_no_job",
     ),
     bug(
         "no hold",
@@ -138,7 +138,7 @@ BUGS = [
         "if !board.holds.is_empty() {",
         "if false {",
         IT,
-        "breakers::jobs_of_an_unregistered_ca_are_parked_while_others_flow_and_sent_again_after_the_mend",
+        "breakers::jobs_of_an_unregistered_ca_are_parked_and_resent",
     ),
     bug(
         "calls while Postgres is away",
@@ -146,7 +146,7 @@ BUGS = [
         "if board.postgres.open().is_some() || board.is_paused() {",
         "if board.is_paused() {",
         IT,
-        "breakers::no_call_is_made_while_ends_cannot_be_recorded",
+        "breakers::no_call_is_made_while_outcomes_cannot_be_recorded",
     ),
     # The quota.
     bug(
@@ -293,7 +293,7 @@ BUGS = [
         "and account = $2 and region = $3",
         "and $2::text is not null and $3::text is not null",
         IT,
-        "ledger::only_good_ends_of_this_account_and_region_are_known",
+        "ledger::only_successes_of_this_account_and_region_are_known",
     ),
     # The ledger.
     bug(
@@ -310,7 +310,7 @@ BUGS = [
         "        changes.disappears(&row, status);\n",
         "",
         IT,
-        "ledger::a_good_end_stays_whatever_comes_later",
+        "ledger::a_worse_outcome_never_replaces_a_better_one",
     ),
     bug(
         "no time-out on COMMIT",
@@ -333,7 +333,7 @@ BUGS = [
         "        }\n"
         "        Ok(transaction.commit().await?)\n",
         IT,
-        "ledger::commit::a_commit_that_hangs_ends_with_the_time_out",
+        "ledger::commit::a_hanging_commit_times_out",
     ),
     bug(
         "counting a redelivery",
@@ -349,7 +349,7 @@ BUGS = [
         "new > old || (new == old && !self.status().is_success())",
         "new > 0 || old > 0",
         IT,
-        "ledger::a_good_end_stays_whatever_comes_later",
+        "ledger::a_worse_outcome_never_replaces_a_better_one",
     ),
     bug(
         "no sort",
@@ -374,7 +374,7 @@ BUGS = [
         ".find(|marker| marker.kind == BlockKind::PrivateKey);",
         ".find(|_| false);",
         IT,
-        "input::bodies::every_input_ends_for_its_precise_reason",
+        "input::bodies::every_input_gets_its_exact_outcome",
         "precheck::rejections::every_cause_has_its_code_and_every_code_its_cause",
     ),
     bug(
@@ -399,7 +399,7 @@ BUGS = [
         "    let undone = matches!(undone, Cow::Owned(_)).then_some(undone);\n",
         "    let undone = matches!(undone, Cow::Owned(_)).then_some(undone).filter(|_| false);\n",
         IT,
-        "input::bodies::no_body_in_quarantine_holds_a_private_key",
+        "input::bodies::no_quarantined_body_contains_a_private_key",
     ),
     bug(
         "a parse error repeats the body",
@@ -407,7 +407,7 @@ BUGS = [
         '            text.replace_range(open + 1..close, "...");\n',
         "",
         IT,
-        "input::message::an_error_repeats_nothing_that_may_be_a_secret",
+        "input::message::errors_repeat_no_possible_secret",
         "secrecy::a_service_in_trouble_gives_no_secret_away",
     ),
     bug(
@@ -472,7 +472,7 @@ BUGS = [
         "self.parts.metrics.precheck_rejections.with_label_values(&[code.as_str()]).inc();",
         "self.parts.metrics.precheck_rejections.with_label_values(&[job.source.as_ref().unwrap().as_str()]).inc();",
         IT,
-        "input::series::thousands_of_names_add_no_series",
+        "input::series::thousands_of_names_add_no_metric_series",
     ),
     # Three operations.
     bug(
@@ -722,7 +722,7 @@ BUGS = [
         "Err(error) => *tally.refused.entry(error.code).or_default() += 1,",
         "Err(error) => {\n                    *tally.refused.entry(error.code).or_default() += 1;\n                    taken.push(message);\n                }",
         IT,
-        "dead::what_sqs_does_not_take_stays_and_is_given_back",
+        "dead::messages_sqs_does_not_accept_stay_and_become_visible_again",
     ),
     bug(
         "dropped rows stay counted",
@@ -755,7 +755,7 @@ BUGS = [
         'run.starts_with("MI") || is_shaped_like_pem(run)',
         "false",
         IT,
-        "intake::markers::what_cannot_be_read_beside_good_blocks_is_rejected_with_its_line",
+        "intake::markers::an_unreadable_block_is_rejected_with_its_line",
     ),
     bug(
         "a CA beside an unreadable device is sent",
@@ -763,7 +763,7 @@ BUGS = [
         "if has_issued || candidate.is_next_to_unreadable {",
         "if has_issued {",
         IT,
-        "intake::chains::a_ca_beside_an_unreadable_device_is_never_sent",
+        "intake::chains::a_ca_next_to_an_unreadable_device_is_never_sent",
     ),
     bug(
         "what cannot be read is left out in the worker",
@@ -771,8 +771,8 @@ BUGS = [
         "if let Some(trouble) = first_trouble {",
         "if let Some(trouble) = first_trouble.filter(|_| certificates.is_empty()) {",
         IT,
-        "intake::chains::a_ca_beside_an_unreadable_device_is_never_sent",
-        "input::bodies::every_input_ends_for_its_precise_reason",
+        "intake::chains::a_ca_next_to_an_unreadable_device_is_never_sent",
+        "input::bodies::every_input_gets_its_exact_outcome",
     ),
     bug(
         "a root in front of its chain is a device",
@@ -780,7 +780,7 @@ BUGS = [
         "let has_issued = self.issuers.contains(&candidate.subject);",
         "let has_issued = false;",
         IT,
-        "intake::chains::a_chain_in_any_order_is_its_device",
+        "intake::chains::a_chain_in_any_order_yields_its_device",
     ),
     bug(
         "the first of several devices is meant",
@@ -788,7 +788,7 @@ BUGS = [
         "let (Some(one), None) = (candidates.next(), candidates.next())",
         "let (Some(one), _) = (candidates.next(), candidates.next())",
         IT,
-        "input::bodies::every_input_ends_for_its_precise_reason",
+        "input::bodies::every_input_gets_its_exact_outcome",
     ),
     bug(
         "padding is garbage",
@@ -796,7 +796,7 @@ BUGS = [
         "    matches!(byte, 0x00 | 0xff",
         "    matches!(byte, 0xfe",
         IT,
-        "intake::der::padding_behind_der_is_said_and_not_sent",
+        "intake::der::padding_after_der_is_removed_with_a_warning",
     ),
     bug(
         "names are compared by their bytes",
@@ -804,7 +804,7 @@ BUGS = [
         "folded(name).unwrap_or_else(|| NameKey(name.into()))",
         "NameKey(name.into())",
         IT,
-        "intake::unusual::a_ca_is_found_by_its_name_whatever_the_type_of_string",
+        "intake::unusual::a_ca_is_found_by_its_name_in_any_string_type",
     ),
     bug(
         "a key rollover is final",
@@ -820,7 +820,7 @@ BUGS = [
         "Some(self.to_send - self.resent)",
         "Some(self.to_send)",
         IT,
-        "enqueue::a_rejects_file_is_sent_again_with_its_refs_and_announces_nothing",
+        "enqueue::a_resent_rejects_file_keeps_its_refs_and_announces_nothing",
     ),
     bug(
         "a serial number of any type",
@@ -828,7 +828,7 @@ BUGS = [
         "let serial = reader.of_type(CertificatePart::Serial, tag::INTEGER)?;",
         "let serial = reader.next(CertificatePart::Serial)?;",
         IT,
-        "intake::unusual::a_serial_number_of_another_type_is_rejected",
+        "intake::unusual::a_serial_number_of_the_wrong_type_is_rejected",
     ),
     # Everything is bounded.
     bug(
@@ -837,7 +837,7 @@ BUGS = [
         "(hashtextextended(encode(serial, 'hex'), 0))",
         "(serial)",
         IT,
-        "bounds::a_certificate_with_a_serial_number_of_thousands_of_bytes_takes_one_call_and_is_found_by_it",
+        "bounds::certificates_with_huge_serial_numbers_are_registered_and_found",
         "bounds::indexes::every_indexed_value_has_a_bound",
     ),
     bug(
@@ -854,7 +854,7 @@ BUGS = [
         "drop_broken_indexes(db).await?;",
         "if false {\n        drop_broken_indexes(db).await?;\n    }",
         IT,
-        "bounds::migration::an_index_whose_build_was_cut_off_is_built_again",
+        "bounds::migration::an_index_with_an_interrupted_build_is_rebuilt",
     ),
     bug(
         "waiting for the turn to migrate inside a statement",
@@ -862,7 +862,7 @@ BUGS = [
         "select pg_try_advisory_xact_lock($1)",
         "select $1 = $1",
         IT,
-        "bounds::migration::several_processes_migrate_at_once_and_none_waits_for_another_for_ever",
+        "bounds::migration::concurrent_migrations_do_not_deadlock",
     ),
     bug(
         "a batch size without a maximum",
@@ -871,7 +871,7 @@ BUGS = [
         "if found > 0 {",
         IT,
         "bounds::batch_size::"
-        "a_message_whose_batch_size_is_out_of_range_is_quarantined_with_the_field_the_value_and_the_maximum",
+        "an_out_of_range_batch_size_is_quarantined_with_its_value",
     ),
     bug(
         "a sum of batch sizes that overflows",
@@ -879,7 +879,7 @@ BUGS = [
         "select least(coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0), 9223372036854775807)::bigint",
         "select coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0)::bigint",
         IT,
-        "bounds::batch_size::batches_that_announced_the_greatest_64_bit_number_leave_every_figure_working",
+        "bounds::batch_size::huge_announced_sizes_break_neither_status_nor_metrics",
     ),
     bug(
         "an escaped backslash before u0000 is broken",
@@ -967,7 +967,7 @@ BUGS = [
         "Some(mark) => mark_page(db, mark).await,",
         "Some(mark) => mark_page(db, mark).await.map(|_| true),",
         IT,
-        "doubt::a_page_that_is_written_again_changes_nothing",
+        "doubt::a_page_written_twice_changes_nothing",
     ),
     bug(
         "a page of any size is tried for ever",
@@ -975,7 +975,7 @@ BUGS = [
         "if matches!(error, LedgerError::Timeout(_)) {",
         "if matches!(error, LedgerError::Timeout(_)) && page.rows.is_empty() {",
         IT,
-        "large::pages_that_do_not_fit_the_link_are_made_smaller",
+        "large::pages_too_large_for_a_slow_link_are_split",
     ),
     bug(
         "any number of bytes is held",
@@ -991,7 +991,7 @@ BUGS = [
         "self.is_answer_lost |= error.may_have_executed;",
         "self.is_answer_lost = true;",
         IT,
-        "doubt::a_call_that_aws_refused_to_take_has_not_registered_what_is_there",
+        "doubt::a_failed_call_does_not_claim_an_earlier_registration",
     ),
     bug(
         "what a lost answer registered has the wanted status",
@@ -999,7 +999,7 @@ BUGS = [
         "if code == Code::Ok { Some(wanted) }",
         "if matches!(code, Code::Ok | Code::AnswerLost) { Some(wanted) }",
         IT,
-        "doubt::what_aws_does_not_tell_stays_unknown",
+        "doubt::without_describe_the_status_stays_unknown",
     ),
     bug(
         "a total throttle leaves the rate at the floor",
@@ -1007,7 +1007,7 @@ BUGS = [
         "set rate = least(ceiling, good_rate), good_rate = null, clean_seconds = 0",
         "set rate = rate, good_rate = null, clean_seconds = 0",
         IT,
-        "doubt::a_rate_that_a_total_throttle_took_away_comes_back_at_once",
+        "doubt::a_rate_cut_by_a_total_throttle_is_restored_at_once",
     ),
     bug(
         "a cut in the future is believed",
@@ -1015,7 +1015,7 @@ BUGS = [
         "(cut_at < $4 and $4 <= clock_timestamp() or cut_at > clock_timestamp())",
         "(cut_at < $4 and $4 <= clock_timestamp())",
         IT,
-        "doubt::a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay",
+        "doubt::a_clock_that_was_ahead_blocks_no_cut_probe_or_replay",
     ),
     bug(
         "every hold probes as it likes",
@@ -1023,7 +1023,7 @@ BUGS = [
         "next_probe not between clock_timestamp()",
         "next_probe is not null or next_probe not between clock_timestamp()",
         IT,
-        "holds::all_holds_together_probe_with_a_fiftieth_of_the_quota",
+        "holds::probes_of_all_holds_use_two_percent_of_the_quota",
     ),
     bug(
         "a probe of the future is waited for",
@@ -1031,7 +1031,7 @@ BUGS = [
         "make_interval(secs => 1 + 1 / (l.rate * $3))",
         "make_interval(days => 2)",
         IT,
-        "doubt::a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay",
+        "doubt::a_clock_that_was_ahead_blocks_no_cut_probe_or_replay",
     ),
     bug(
         "a released hold is sent before every worker has seen it",
@@ -1039,7 +1039,7 @@ BUGS = [
         "released_at <= clock_timestamp() - make_interval(secs => $2)",
         "released_at <= clock_timestamp() - 0 * make_interval(secs => $2)",
         IT,
-        "holds::a_hold_that_was_over_begins_anew",
+        "holds::a_released_hold_can_open_again",
     ),
     bug(
         "certificates are judged by this machine's clock",
@@ -1063,7 +1063,7 @@ BUGS = [
         "set local lock_timeout = '2s';",
         "set local lock_timeout = 0;",
         IT,
-        "bounds::migration::a_step_that_waits_for_a_long_reader_lets_writers_through",
+        "bounds::migration::a_migration_waiting_for_a_long_reader_does_not_block_writers",
     ),
     bug(
         "rows are locked in the order of the collation",
@@ -1071,7 +1071,7 @@ BUGS = [
         "keys.sort_unstable();",
         "keys.sort_by_key(|key| std::cmp::Reverse((*key).clone()));",
         IT,
-        "doubt::pruning_beside_recording_never_deadlocks_whatever_the_collation",
+        "doubt::concurrent_pruning_and_recording_never_deadlock_in_any_collation",
     ),
     # Trouble outside the process.
     bug(
@@ -1080,7 +1080,7 @@ BUGS = [
         "            Next::Line(line) if !is_written => self.count_lost(&mut state, line.n),\n",
         "            Next::Line(_) if !is_written => {}\n",
         IT,
-        "logging::a_full_log_disk_costs_log_lines_and_nothing_else",
+        "logging::a_full_log_disk_loses_only_log_lines",
     ),
     bug(
         "whoever logs waits for a slow reader",
@@ -1093,7 +1093,7 @@ BUGS = [
         "            thread::park_timeout(FULL_PIPE_WAIT);\n"
         "        }\n",
         IT,
-        "logging::a_reader_that_does_not_read_blocks_nobody",
+        "logging::a_stalled_log_reader_blocks_nothing",
     ),
     bug(
         "half of the repeats are not reported",
@@ -1109,7 +1109,7 @@ BUGS = [
         "aws_config=error,",
         "aws_config=trace,",
         IT,
-        "logging::missing_credentials_are_said_plainly_and_once",
+        "logging::missing_credentials_are_reported_in_plain_language",
     ),
     bug(
         "the AWS SDK logs whatever the filter asks for",
@@ -1158,7 +1158,7 @@ BUGS = [
         "let _ = (pool, options_of(&self.settings).await?);",
         IT,
         "database_url::a_worker_survives_a_rotated_password_in_a_file",
-        "database_url::a_worker_survives_a_rotated_password_of_a_command",
+        "database_url::a_worker_survives_a_rotated_password_from_a_command",
     ),
     bug(
         "of a command that hangs only the shell is killed",
@@ -1198,7 +1198,7 @@ BUGS = [
         "run.wait(PATIENCE)",
         "run.wait(PATIENCE * 100)",
         IT,
-        "credential_process::one_that_begins_to_hang_is_named_at_once_and_leaves_nothing_behind",
+        "credential_process::a_program_that_starts_to_hang_is_named_and_killed",
     ),
     bug(
         "a metadata service that is slow counts as missing credentials",
@@ -1206,7 +1206,7 @@ BUGS = [
         "is_from_metadata_service(error) && !is_unsent(error)",
         "is_from_metadata_service(error) && is_unsent(error)",
         IT,
-        "credential_process::a_source_of_credentials_that_does_not_answer_is_named_and_is_no_denial",
+        "credential_process::an_unresponsive_credential_source_is_named_and_not_a_denial",
     ),
     bug(
         "whatever STS answers is a denial",
@@ -1238,7 +1238,7 @@ BUGS = [
         "not is_closed and starts_with(hold, 'issuer:') as is_lone",
         "false as is_lone",
         IT,
-        "holds::probes_of_issuers_with_one_certificate_are_of_the_same_fiftieth_and_become_rare",
+        "holds::probes_of_single_certificate_holds_share_that_limit_and_back_off",
     ),
     bug(
         "probes of a few certificates fail their batch",
@@ -1246,7 +1246,7 @@ BUGS = [
         "!opening.is_closed && !self.parts.board.holds.is_known(hold)",
         "!opening.is_closed",
         IT,
-        "breakers::what_is_sent_again_as_a_probe_does_not_fail_its_batch",
+        "breakers::repeated_probe_failures_do_not_hold_their_batch",
     ),
     bug(
         "the roles of a profile are left out",
@@ -1254,7 +1254,7 @@ BUGS = [
         "roles = std::mem::take(&mut program.roles);",
         "program.roles.clear();\n        roles = std::mem::take(&mut program.roles);",
         IT,
-        "credential_process::a_profile_assumes_its_role_with_the_credentials_of_another_profile_s_program",
+        "credential_process::a_role_is_assumed_with_credentials_of_the_source_profile",
     ),
     bug(
         "an error of the database is logged with its row",
@@ -1270,7 +1270,7 @@ BUGS = [
         '["statement_timeout", "lock_timeout",',
         '["statement_timeout", "no_such_timeout",',
         IT,
-        "bounds::migration::a_time_out_of_the_role_does_not_cancel_a_step",
+        "bounds::migration::role_timeouts_do_not_cancel_a_migration",
     ),
     bug(
         "broken indexes are looked for once",
@@ -1278,8 +1278,8 @@ BUGS = [
         "    drop_broken_indexes(db).await?;\n    migrator()",
         "    migrator()",
         IT,
-        "bounds::migration::an_index_that_one_try_left_behind_is_built_again_by_the_next",
-        "bounds::migration::an_index_of_a_step_long_taken_is_built_again_where_it_is_broken_or_missing",
+        "bounds::migration::a_retry_rebuilds_an_index_left_invalid_by_the_last_try",
+        "bounds::migration::migrate_rebuilds_invalid_and_missing_indexes",
     ),
     bug(
         "a lost index stays lost",
@@ -1287,7 +1287,7 @@ BUGS = [
         "select to_regclass($1) is null",
         "select to_regclass($1) is null and false",
         IT,
-        "bounds::migration::an_index_of_a_step_long_taken_is_built_again_where_it_is_broken_or_missing",
+        "bounds::migration::migrate_rebuilds_invalid_and_missing_indexes",
     ),
     bug(
         "the turn to migrate has the default isolation",
@@ -1295,7 +1295,7 @@ BUGS = [
         'begin_lock\\nbegin isolation level read committed"',
         'begin_lock\\nbegin isolation level repeatable read"',
         IT,
-        "bounds::migration::a_default_isolation_of_the_database_stops_no_migration",
+        "bounds::migration::migrations_work_at_any_default_isolation_level",
     ),
     bug(
         "statements have the default isolation",
@@ -1303,7 +1303,7 @@ BUGS = [
         "            .after_connect(|db, _| Box::pin(read_committed(db)))\n",
         "",
         IT,
-        "bounds::migration::a_default_isolation_of_the_database_fails_no_lease",
+        "bounds::migration::leases_work_at_serializable_default_isolation",
     ),
     bug(
         "a private key in DER is none",
@@ -1432,7 +1432,7 @@ BUGS = [
         '        sqlx::raw_sql("-- lock_is_taken\\nrollback").execute(&mut *db).await?;\n',
         "",
         IT,
-        "bounds::migration::a_process_that_waits_for_its_turn_asks_in_a_new_transaction_each_time",
+        "bounds::migration::waiting_to_migrate_starts_a_new_transaction_for_each_try",
     ),
     bug(
         "an inactive CA is left as it is",

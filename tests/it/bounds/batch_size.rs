@@ -9,7 +9,7 @@ use crate::ledger::page;
 use crate::status::missing::quiet_for;
 use crate::status::{numbers, status};
 
-/// Values of `batchSize` in an otherwise valid job, and why the body is then not a job.
+/// Values of `batchSize` in an otherwise valid job, and how the error shows them.
 const WRONG: [(&str, &str); 6] = [
     ("1000000000001", "1000000000001"),
     ("18446744073709551615", "18446744073709551615"),
@@ -20,7 +20,7 @@ const WRONG: [(&str, &str); 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_whose_batch_size_is_out_of_range_is_quarantined_with_the_field_the_value_and_the_maximum() {
+async fn an_out_of_range_batch_size_is_quarantined_with_its_value() {
     let factory = Factory::new(1000.0).await;
     let body = |size: &str| {
         let job = Job { batch_size: Some(7), ..Factory::job(&factory.ca.leaf("device")) }.to_body();
@@ -44,13 +44,13 @@ async fn a_message_whose_batch_size_is_out_of_range_is_quarantined_with_the_fiel
         assert!(detail.starts_with(wanted_detail), "{detail}");
     }
     assert_eq!(numbers(&factory, &[]).await["announced"], json!(BATCH_SIZE_MAX));
-    assert_eq!(factory.ledger.missing_jobs().await.unwrap(), None, "messages may be on their way");
+    assert_eq!(factory.ledger.missing_jobs().await.unwrap(), None, "messages may still be in the queue");
 }
 
 /// Premise: before this bound existed, the program recorded 2^63-1 for every greater size. The sum of two such values
 /// does not fit into a `bigint`.
 #[tokio::test(flavor = "multi_thread")]
-async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_working() {
+async fn huge_announced_sizes_break_neither_status_nor_metrics() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(2)).await;
     factory.drain().await;
@@ -65,32 +65,36 @@ async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_wo
     sqlx::query("update batches set announced = 9223372036854775807").execute(&factory.database.pool).await.unwrap();
     quiet_for(&factory.database, "5 minutes").await;
 
-    assert_eq!(factory.ledger.missing_jobs().await.unwrap(), Some(i64::MAX.cast_unsigned()), "at least so many");
+    assert_eq!(
+        factory.ledger.missing_jobs().await.unwrap(),
+        Some(i64::MAX.cast_unsigned()),
+        "the count is capped at the maximum"
+    );
     let worker = factory.serve().await;
     // Prometheus has no integers: it prints the nearest number that it can represent.
     factory
-        .until("the gauge shows it", async |_| {
+        .until("the gauge shows the number", async |_| {
             worker.metrics().await.contains("\nmuster_batch_missing_jobs 922337203685477")
         })
         .await;
-    worker.end().await;
-    let (code, text, said) = status(&factory, &[]).await;
-    assert_eq!(code, Some(0), "{said}");
+    worker.stop().await;
+    let (code, text, stderr) = status(&factory, &[]).await;
+    assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(
         text.matches("9,223,372,036,854,775,807").count(),
         6,
-        "announced by three, missing of two and in all: {text}"
+        "three announced sizes, two counts of missing jobs and their total: {text}"
     );
-    let (code, text, said) = status(&factory, &[BATCH, "--measure", "10ms"]).await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, text, stderr) = status(&factory, &[BATCH, "--measure", "10ms"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(text.contains("batch batch: 3 of 9,223,372,036,854,775,807 certificates have an outcome, "), "{text}");
     let numbers = numbers(&factory, &["--measure", "10ms"]).await;
     assert_eq!((&numbers["announced"], &numbers["missing"]), (&json!(i64::MAX), &json!(i64::MAX - 3)));
     for command in [vec!["report", BATCH], vec!["status", BATCH, "--check"], vec!["replay", BATCH, "--dry-run"]] {
-        let (code, _, said) = factory.spawn(&command).end().await;
+        let (code, _, stderr) = factory.spawn(&command).wait().await;
         assert!(
-            code.is_some_and(|code| code < 100) && !said.contains("panicked") && !said.contains("postgres:"),
-            "{command:?}: {said}"
+            code.is_some_and(|code| code < 100) && !stderr.contains("panicked") && !stderr.contains("postgres:"),
+            "{command:?}: {stderr}"
         );
     }
 }

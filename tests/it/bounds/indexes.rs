@@ -75,7 +75,7 @@ fn longest_name(seed: u64) -> String {
 }
 
 #[tokio::test]
-async fn a_row_whose_names_are_as_long_as_they_may_be_is_recorded() {
+async fn a_row_with_names_of_maximum_length_is_recorded() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let [batch, target, source, reference] = [1, 2, 3, 4].map(longest_name);

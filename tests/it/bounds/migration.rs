@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::database::Database;
 use crate::ledger::{record, row};
 
-/// How long a test waits for something that must happen.
+/// How long a test waits for an event.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Returns a ledger as version 7 left it.
@@ -54,7 +54,7 @@ async fn forget_steps_after(database: &Database, version: i64) {
             alter table queue_readings drop column if exists n_messages, drop column if exists n_dead",
         ),
     ];
-    for (_, undo) in UNDO.into_iter().filter(|(its, _)| *its > version) {
+    for (_, undo) in UNDO.into_iter().filter(|(step, _)| *step > version) {
         sqlx::raw_sql(undo).execute(&database.pool).await.unwrap();
     }
     let forget = "delete from _sqlx_migrations where version > $1";
@@ -88,7 +88,7 @@ fn new_index() -> Vec<(String, bool)> {
 }
 
 async fn migrate(ledger: Ledger) {
-    tokio::time::timeout(PATIENCE, ledger.migrate()).await.expect("it does not end").unwrap();
+    tokio::time::timeout(PATIENCE, ledger.migrate()).await.expect("the migration does not finish").unwrap();
 }
 
 /// Waits until `n` other sessions are in a state.
@@ -136,7 +136,7 @@ async fn outcomes_are_recorded_while_the_migration_waits_for_a_long_reader() {
 
 /// Premise: an index whose concurrent build was interrupted exists, but is not valid.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_whose_build_was_cut_off_is_built_again() {
+async fn an_index_with_an_interrupted_build_is_rebuilt() {
     let database = Database::fresh().await;
     record(&database.ledger().await, vec![row(1, Code::Ok)]).await;
     let cut_off = "update pg_index set indisvalid = false where indexrelid = 'certificates_by_serial'::regclass";
@@ -149,9 +149,9 @@ async fn an_index_whose_build_was_cut_off_is_built_again() {
 /// Premise: a concurrent index build waits for every older snapshot, including that of a process that waits for its
 /// turn to migrate.
 #[tokio::test(flavor = "multi_thread")]
-async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever() {
+async fn concurrent_migrations_do_not_deadlock() {
     let database = at_version_7().await;
-    // The first one's build waits for this writer until the others wait for their turn.
+    // The first process's index build waits for this writer until the other processes wait for their turn.
     let mut writer = PgConnection::connect(&database.url).await.unwrap();
     writer.execute("begin; lock table registrations in row exclusive mode").await.unwrap();
     let mut processes = JoinSet::new();
@@ -162,8 +162,8 @@ async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever()
     // Without turns they would now be about to drop the index under construction.
     until_some_session(&database, "query ~ 'advisory_xact_lock|drop_broken_index'", 3).await;
     writer.execute("commit").await.unwrap();
-    while let Some(ended) = processes.join_next().await {
-        ended.unwrap();
+    while let Some(joined) = processes.join_next().await {
+        joined.unwrap();
     }
     assert_eq!(serial_indexes(&database).await, new_index());
 }
@@ -171,7 +171,7 @@ async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever()
 /// Premise: a long reader of a table that a migration changes. Writers must not wait longer than the migration's own
 /// lock timeout.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_waits_for_a_long_reader_lets_writers_through() {
+async fn a_migration_waiting_for_a_long_reader_does_not_block_writers() {
     let database = at_version_11().await;
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from rate_limits").await.unwrap();
@@ -181,8 +181,8 @@ async fn a_step_that_waits_for_a_long_reader_lets_writers_through() {
     let write = "insert into rate_limits (account, region, operation, ceiling, rate, noted_rate, next_free)
         values ('123456789012', 'us-east-1', 'RegisterCertificate', 1, 1, 1, now())";
     let written = tokio::time::timeout(PATIENCE, sqlx::query(write).execute(&database.pool));
-    written.await.expect("the step holds writers up").unwrap();
-    assert!(!migrating.is_finished(), "the reader is still there");
+    written.await.expect("the migration blocks writers").unwrap();
+    assert!(!migrating.is_finished(), "the reader still holds its lock");
     reader.execute("rollback").await.unwrap();
     migrating.await.unwrap();
     database.ledger().await.check_schema().await.unwrap();
@@ -197,7 +197,7 @@ async fn set_default(database: &Database, setting: &str) {
 /// A timeout that the role sets for statements, locks or transactions must not apply to building an index over a large
 /// ledger.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_out_of_the_role_does_not_cancel_a_step() {
+async fn role_timeouts_do_not_cancel_a_migration() {
     let database = at_version_7().await;
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from registrations").await.unwrap();
@@ -219,10 +219,10 @@ async fn break_index(database: &Database) {
     sqlx::query(query).execute(&database.pool).await.unwrap();
 }
 
-/// Premise: a build that was refused a lock leaves an invalid index behind, which `if not exists` takes for a finished
+/// Premise: a build that does not get its lock leaves an invalid index behind, which `if not exists` takes for a valid
 /// one.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_that_one_try_left_behind_is_built_again_by_the_next() {
+async fn a_retry_rebuilds_an_index_left_invalid_by_the_last_try() {
     let database = at_version_11().await;
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from rate_limits").await.unwrap();
@@ -234,14 +234,14 @@ async fn an_index_that_one_try_left_behind_is_built_again_by_the_next() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, dropped).await.expect("the next try takes it for a finished one");
+    tokio::time::timeout(PATIENCE, dropped).await.expect("the next try takes the invalid index for a valid one");
     reader.execute("rollback").await.unwrap();
     migrating.await.unwrap();
     assert_eq!(serial_indexes(&database).await, new_index());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_of_a_step_long_taken_is_built_again_where_it_is_broken_or_missing() {
+async fn migrate_rebuilds_invalid_and_missing_indexes() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let broken = async || ledger.server().await.unwrap().broken_indexes;
@@ -257,9 +257,9 @@ async fn an_index_of_a_step_long_taken_is_built_again_where_it_is_broken_or_miss
 }
 
 /// Premise: at these isolation levels a transaction keeps its snapshot until it ends, and a concurrent index build
-/// waits for all older snapshots, including that of the process's own turn.
+/// waits for all older snapshots, including that of the transaction in which the process holds its turn.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_default_isolation_of_the_database_stops_no_migration() {
+async fn migrations_work_at_any_default_isolation_level() {
     for isolation in ["repeatable read", "serializable"] {
         let database = at_version_7().await;
         set_default(&database, &format!("default_transaction_isolation = '{isolation}'")).await;
@@ -271,7 +271,7 @@ async fn a_default_isolation_of_the_database_stops_no_migration() {
 /// Premise: at these isolation levels a transaction that waited for a row changed by another one fails (SQLSTATE
 /// 40001).
 #[tokio::test(flavor = "multi_thread")]
-async fn a_default_isolation_of_the_database_fails_no_lease() {
+async fn leases_work_at_serializable_default_isolation() {
     let database = Database::fresh().await;
     set_default(&database, "default_transaction_isolation = 'serializable'").await;
     let account = Account { id: "123456789012".into(), region: "us-east-1".into() };
@@ -286,15 +286,15 @@ async fn a_default_isolation_of_the_database_fails_no_lease() {
             }
         });
     }
-    while let Some(ended) = workers.join_next().await {
-        ended.unwrap();
+    while let Some(joined) = workers.join_next().await {
+        joined.unwrap();
     }
 }
 
 /// Premise: a concurrent index build waits for the end of every transaction that had a snapshot when it started. A
 /// process that asked for its turn in one long transaction waited for the builder, and the builder for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_waits_for_its_turn_asks_in_a_new_transaction_each_time() {
+async fn waiting_to_migrate_starts_a_new_transaction_for_each_try() {
     let database = at_version_11().await;
     let mut turn = PgConnection::connect(&database.url).await.unwrap();
     sqlx::query("select pg_advisory_lock($1)").bind(0x006d_7573_7465_7200_i64).execute(&mut turn).await.unwrap();
@@ -302,14 +302,14 @@ async fn a_process_that_waits_for_its_turn_asks_in_a_new_transaction_each_time()
     let query = "select xact_start::text
         from pg_stat_activity
         where query like '-- acquire_lock%' and xact_start is not null and datname = current_database()";
-    let mut began = std::collections::BTreeSet::new();
+    let mut starts_seen = std::collections::BTreeSet::new();
     let asking = async {
-        while began.len() < 3 {
+        while starts_seen.len() < 3 {
             let starts: Vec<String> = sqlx::query_scalar(query).fetch_all(&database.pool).await.unwrap();
-            began.extend(starts);
+            starts_seen.extend(starts);
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.expect("it asks in one transaction");
+    tokio::time::timeout(PATIENCE, asking).await.expect("the process waits in a single transaction");
     turn.close().await.unwrap();
     waiting.await.unwrap();
 }

@@ -6,7 +6,7 @@ use muster_core::outcome::Code;
 use muster_sandbox::specimen::Ca;
 use serde_json::{Value, json};
 
-use super::Office;
+use super::Setup;
 use crate::factory::Factory;
 
 const FIX: &str = "muster ca register CA.pem --key CA.key --activate";
@@ -18,27 +18,27 @@ const HOSTILE: &str = "Plant\u{1b}[2J\nERROR \"forged\"\u{202e}";
 const SHOWN: &str = "CN=Plant\\u{1b}[2J\\u{a}ERROR \\\"forged\\\"\\u{202e}";
 
 /// Parks three jobs of a CA that is not registered.
-async fn with_parked_jobs(name: &str) -> Office {
-    let mut office = Office { ca: Ca::new(name), ..Office::new().await };
-    office.factory.config.breakers.issuer_probe = Duration::from_hours(1).into();
-    office.factory.enqueue(&[office.ca.leaf("1"), office.ca.leaf("2"), office.ca.leaf("3")]).await;
-    office
+async fn with_parked_jobs(name: &str) -> Setup {
+    let mut setup = Setup { ca: Ca::new(name), ..Setup::new().await };
+    setup.factory.config.breakers.issuer_probe = Duration::from_hours(1).into();
+    setup.factory.enqueue(&[setup.ca.leaf("1"), setup.ca.leaf("2"), setup.ca.leaf("3")]).await;
+    setup
 }
 
-async fn all_parked(factory: &Factory) {
-    factory.until("all are parked", async |f| f.ends().await.into_iter().eq([(Code::IssuerInactive, 3)])).await;
+async fn until_all_are_parked(factory: &Factory) {
+    factory.until("all are parked", async |f| f.outcomes().await.into_iter().eq([(Code::IssuerInactive, 3)])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_and_readyz_name_the_ca_and_the_command_that_registers_it() {
-    let office = with_parked_jobs("Plant 3 CA").await;
-    let serving = office.factory.serve().await;
-    all_parked(&office.factory).await;
-    let (code, stdout, stderr) = office.factory.spawn(&["holds"]).end().await;
+    let setup = with_parked_jobs("Plant 3 CA").await;
+    let serving = setup.factory.serve().await;
+    until_all_are_parked(&setup.factory).await;
+    let (code, stdout, stderr) = setup.factory.spawn(&["holds"]).wait().await;
     assert_eq!(code, Some(0), "{stderr}");
     let title = "CA \"CN=Plant 3 CA\" is not registered or not active (target default)";
     assert!(stdout.starts_with(&format!("{title}\n    held since ")), "{stdout}");
-    let (_, stdout_json, _) = office.factory.spawn(&["holds", "--json"]).end().await;
+    let (_, stdout_json, _) = setup.factory.spawn(&["holds", "--json"]).wait().await;
     let holds: Value = serde_json::from_str(&stdout_json).unwrap();
     let hold = &holds[0];
     assert_eq!((&hold["subject"], &hold["title"]), (&json!("CN=Plant 3 CA"), &json!(title)));
@@ -50,18 +50,18 @@ async fn holds_and_readyz_name_the_ca_and_the_command_that_registers_it() {
     let trouble = &ready["breakers"][0];
     assert_eq!(trouble["what"], key, "{ready}");
     assert!(trouble["reason"].as_str().unwrap().starts_with(&format!("{title}: CertificateStateException")), "{ready}");
-    serving.end().await;
+    serving.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hostile_name_neither_steers_a_terminal_nor_forges_a_line() {
-    let office = with_parked_jobs(HOSTILE).await;
-    let serving = office.factory.serve().await;
-    all_parked(&office.factory).await;
-    serving.end().await;
+async fn hostile_ca_names_are_escaped() {
+    let setup = with_parked_jobs(HOSTILE).await;
+    let serving = setup.factory.serve().await;
+    until_all_are_parked(&setup.factory).await;
+    serving.stop().await;
     let title = format!("CA \"{SHOWN}\" is not registered or not active (target default)\n");
     for words in [&["holds"][..], &["ca", "list"]] {
-        let (code, stdout, stderr) = office.factory.spawn(words).end().await;
+        let (code, stdout, stderr) = setup.factory.spawn(words).wait().await;
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stdout.contains(&title), "{stdout}");
         assert!(!stdout.contains(|c: char| c.is_control() && c != '\n'), "{stdout:?}");
@@ -70,18 +70,18 @@ async fn a_hostile_name_neither_steers_a_terminal_nor_forges_a_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_names_the_ca_when_a_hold_opens_and_when_it_is_released() {
-    let office = with_parked_jobs("Plant 3 CA").await;
-    let serve = office.factory.spawn(&["serve"]);
-    all_parked(&office.factory).await;
-    let holds = office.factory.ledger.open_holds().await.unwrap();
+async fn the_log_names_the_ca_of_opened_and_released_holds() {
+    let setup = with_parked_jobs("Plant 3 CA").await;
+    let serve = setup.factory.spawn(&["serve"]);
+    until_all_are_parked(&setup.factory).await;
+    let holds = setup.factory.ledger.open_holds().await.unwrap();
     let key = holds[0].hold.as_str();
-    office.plant(true);
-    let (code, _, released) = office.factory.spawn(&["holds", "release", key]).end().await;
+    setup.plant(true);
+    let (code, _, released) = setup.factory.spawn(&["holds", "release", key]).wait().await;
     assert_eq!(code, Some(0), "{released}");
-    office.factory.until("all are registered", async |f| f.ends().await.into_iter().eq([(Code::Ok, 3)])).await;
+    setup.factory.until("all are registered", async |f| f.outcomes().await.into_iter().eq([(Code::Ok, 3)])).await;
     serve.signal("TERM");
-    let (_, _, log) = serve.end().await;
+    let (_, _, log) = serve.wait().await;
     let ca = "ca=\"CN=Plant 3 CA\"";
     let names = |log: &str, event: &str| log.lines().any(|line| line.contains(event) && line.contains(ca));
     assert!(names(&released, "hold released"), "{released}");
@@ -92,16 +92,16 @@ async fn the_log_names_the_ca_when_a_hold_opens_and_when_it_is_released() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_list_shows_a_ca_that_jobs_wait_for_and_nobody_registered() {
-    let office = with_parked_jobs("Plant 3 CA").await;
-    let serving = office.factory.serve().await;
-    all_parked(&office.factory).await;
-    serving.end().await;
-    let listed = office.listed("list --json").await;
+async fn the_list_shows_unregistered_cas_that_jobs_wait_for() {
+    let setup = with_parked_jobs("Plant 3 CA").await;
+    let serving = setup.factory.serve().await;
+    until_all_are_parked(&setup.factory).await;
+    serving.stop().await;
+    let listed = setup.listed("list --json").await;
     let waited_for = &listed["waited_for"][0];
     assert_eq!((&waited_for["subject"], &waited_for["target"]), (&json!("CN=Plant 3 CA"), &json!("default")));
     assert_eq!((&waited_for["n_waiting"], &waited_for["fix"]), (&json!(3), &json!(FIX)));
-    let (_, stdout, _) = office.ca("list").await;
+    let (_, stdout, _) = setup.ca("list").await;
     let section = format!(
         "The ledger has no registered CA.
 

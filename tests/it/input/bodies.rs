@@ -8,7 +8,7 @@ use muster_sandbox::specimen::{Ca, Flaw, hostile, request};
 use super::{Case, check};
 use crate::factory::Factory;
 
-/// Returns a complete message of the first version, with more fields in front.
+/// Returns a complete message of version 1, with additional fields in front.
 fn with_fields(fields: &str) -> String {
     format!(r#"{{{fields}"version":1,"operation":"RegisterCertificate","request":{{"certificatePem":"x"}}}}"#)
 }
@@ -17,7 +17,7 @@ fn with_request(request: &str) -> String {
     format!(r#"{{"version":1,"operation":"RegisterCertificate","request":{request}}}"#)
 }
 
-fn no_jobs() -> Vec<Case> {
+fn not_jobs() -> Vec<Case> {
     let long = "x".repeat(1_000_000);
     let no_job = |name, reason, body: &str| Case::no_job(name, reason, body);
     vec![
@@ -59,59 +59,59 @@ fn no_jobs() -> Vec<Case> {
     ]
 }
 
-/// Valid certificates in every accepted form, each of its own device.
-fn good(ca: &Ca) -> Vec<Case> {
-    let good = |name, form: &dyn Fn(String) -> String| Case::job(name, Code::Ok, alone(form(ca.leaf(name))));
+/// Valid certificates in every accepted form, each of another device.
+fn valid(ca: &Ca) -> Vec<Case> {
+    let valid = |name, form: &dyn Fn(String) -> String| Case::job(name, Code::Ok, request_for(form(ca.leaf(name))));
     vec![
-        good("as-it-should-be", &|pem| pem),
-        good("CRLF", &|pem| pem.replace('\n', "\r\n")),
-        good("CR", &|pem| pem.replace('\n', "\r")),
-        good("no-line-end", &|pem| pem.trim_end().to_owned()),
-        good("BOM", &|pem| format!("\u{feff}{pem}")),
-        good("text-around", &|pem| format!("subject=CN\n{pem}-----\n\0\u{1b}[31m")),
-        good("its-CA-behind", &|pem| pem + &ca.pem()),
-        good("its-CA-in-front", &|pem| ca.pem() + &pem),
-        good("NULs", &|pem| pem.chars().flat_map(|c| [c, '\0']).collect()),
-        good("small-letters", &|pem| pem.replace("BEGIN CERTIFICATE", "begin certificate")),
-        good("typographic-dashes", &|pem| pem.replace("-----", "–––––")),
-        good("four-dashes", &|pem| pem.replace("-----BEGIN", "----BEGIN")),
+        valid("as-it-should-be", &|pem| pem),
+        valid("CRLF", &|pem| pem.replace('\n', "\r\n")),
+        valid("CR", &|pem| pem.replace('\n', "\r")),
+        valid("no-line-end", &|pem| pem.trim_end().to_owned()),
+        valid("BOM", &|pem| format!("\u{feff}{pem}")),
+        valid("text-around", &|pem| format!("subject=CN\n{pem}-----\n\0\u{1b}[31m")),
+        valid("its-CA-after-it", &|pem| pem + &ca.pem()),
+        valid("its-CA-before-it", &|pem| ca.pem() + &pem),
+        valid("NULs", &|pem| pem.chars().flat_map(|c| [c, '\0']).collect()),
+        valid("small-letters", &|pem| pem.replace("BEGIN CERTIFICATE", "begin certificate")),
+        valid("typographic-dashes", &|pem| pem.replace("-----", "–––––")),
+        valid("four-dashes", &|pem| pem.replace("-----BEGIN", "----BEGIN")),
     ]
 }
 
-fn bad(ca: &Ca) -> Vec<Case> {
-    let bad = |name, code, pem: String| Case::job(name, code, alone(pem));
+fn invalid(ca: &Ca) -> Vec<Case> {
+    let invalid = |name, code, pem: String| Case::job(name, code, request_for(pem));
     let leaf = || ca.leaf("device");
     let key = || ca.flawed(Flaw::WithPrivateKey, "device");
     let block = |label: &str| leaf() + "-----BEGIN " + label + "-----\nlQOYBF\n-----END " + label + "-----\n";
     vec![
-        bad("two-devices", Code::SeveralCertificates, ca.flawed(Flaw::TwoDevices, "device")),
-        bad("trailing-data", Code::TrailingData, ca.flawed(Flaw::TrailingByte, "device")),
-        bad("a-request", Code::CertificateRequest, request("device")),
-        bad("a-damaged-leaf-and-its-CA", Code::MalformedCertificate, leaf().replace("MII", "III") + &ca.pem()),
-        bad("half-a-leaf-and-its-CA", Code::NotACertificate, leaf()[..300].to_owned() + "\n" + &ca.pem()),
-        bad("a-request-and-its-CA", Code::CertificateRequest, request("device") + &ca.pem()),
-        bad("a-CA-and-a-request", Code::CertificateRequest, ca.pem() + &request("device")),
-        bad("PKCS7-and-its-CA", Code::NotACertificate, block("PKCS7").replace(&leaf(), "") + &ca.pem()),
-        bad("a-chain-without-device", Code::SeveralCertificates, ca.subordinate("Line CA") + &ca.pem()),
-        bad(
+        invalid("two-devices", Code::SeveralCertificates, ca.flawed(Flaw::TwoDevices, "device")),
+        invalid("trailing-data", Code::TrailingData, ca.flawed(Flaw::TrailingByte, "device")),
+        invalid("a-request", Code::CertificateRequest, request("device")),
+        invalid("a-damaged-leaf-and-its-CA", Code::MalformedCertificate, leaf().replace("MII", "III") + &ca.pem()),
+        invalid("half-a-leaf-and-its-CA", Code::NotACertificate, leaf()[..300].to_owned() + "\n" + &ca.pem()),
+        invalid("a-request-and-its-CA", Code::CertificateRequest, request("device") + &ca.pem()),
+        invalid("a-CA-and-a-request", Code::CertificateRequest, ca.pem() + &request("device")),
+        invalid("PKCS7-and-its-CA", Code::NotACertificate, block("PKCS7").replace(&leaf(), "") + &ca.pem()),
+        invalid("a-chain-without-device", Code::SeveralCertificates, ca.subordinate("Line CA") + &ca.pem()),
+        invalid(
             "a-small-letter-key",
             Code::PrivateKey,
             block("EC PRIVATE KEY").replace("EC PRIVATE KEY", "ec private key"),
         ),
-        bad("escaped-line-ends", Code::NotACertificate, leaf().replace('\n', "\\n")),
-        bad("an-escape-of-NUL-as-text", Code::NotACertificate, r"\u0000 \\u0000".to_owned()),
-        bad("nothing", Code::NotACertificate, String::new()),
-        bad("a-megabyte", Code::PemTooLong, "x".repeat(1_000_000)),
-        bad("a-key", Code::PrivateKey, key()),
-        bad("a-key-far-behind", Code::PrivateKey, " ".repeat(900_000) + &key()),
-        bad("a-key-with-CRLF", Code::PrivateKey, key().replace('\n', "\r\n")),
-        bad("half-a-key", Code::PrivateKey, block("EC PRIVATE KEY").replace("-----END EC", "")),
-        bad("an-OpenSSH-key", Code::PrivateKey, block("OPENSSH PRIVATE KEY")),
-        bad("a-PGP-key", Code::PrivateKey, block("PGP PRIVATE KEY BLOCK")),
+        invalid("escaped-line-ends", Code::NotACertificate, leaf().replace('\n', "\\n")),
+        invalid("an-escape-of-NUL-as-text", Code::NotACertificate, r"\u0000 \\u0000".to_owned()),
+        invalid("nothing", Code::NotACertificate, String::new()),
+        invalid("a-megabyte", Code::PemTooLong, "x".repeat(1_000_000)),
+        invalid("a-key", Code::PrivateKey, key()),
+        invalid("a-key-far-down", Code::PrivateKey, " ".repeat(900_000) + &key()),
+        invalid("a-key-with-CRLF", Code::PrivateKey, key().replace('\n', "\r\n")),
+        invalid("half-a-key", Code::PrivateKey, block("EC PRIVATE KEY").replace("-----END EC", "")),
+        invalid("an-OpenSSH-key", Code::PrivateKey, block("OPENSSH PRIVATE KEY")),
+        invalid("a-PGP-key", Code::PrivateKey, block("PGP PRIVATE KEY BLOCK")),
         Case::job(
-            "a-key-beside-the-CA",
+            "a-key-next-to-the-CA",
             Code::PrivateKey,
-            RegisterCertificate { ca_certificate_pem: Some(ca.pem() + &key()), ..alone(leaf()) },
+            RegisterCertificate { ca_certificate_pem: Some(ca.pem() + &key()), ..request_for(leaf()) },
         ),
     ]
 }
@@ -135,21 +135,21 @@ fn hostile_der(ca: &Ca) -> Vec<Case> {
     codes.into_iter().map(case).collect()
 }
 
-fn alone(certificate_pem: String) -> RegisterCertificate {
+fn request_for(certificate_pem: String) -> RegisterCertificate {
     RegisterCertificate { certificate_pem, ..RegisterCertificate::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_input_ends_for_its_precise_reason() {
+async fn every_input_gets_its_exact_outcome() {
     let factory = Factory::new(1000.0).await;
     let ca = &factory.ca;
-    let cases: Vec<Case> = [no_jobs(), good(ca), bad(ca), hostile_der(ca)].into_iter().flatten().collect();
+    let cases: Vec<Case> = [not_jobs(), valid(ca), invalid(ca), hostile_der(ca)].into_iter().flatten().collect();
     check(&factory, &cases).await;
 }
 
-/// Premise: these bodies are kept in full, so a key hidden in them would be kept too.
+/// Premise: these bodies are stored in full, so a key in them would be stored too.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_body_in_quarantine_holds_a_private_key() {
+async fn no_quarantined_body_contains_a_private_key() {
     let factory = Factory::new(1000.0).await;
     let mark = |label: &str| format!("-----BEGIN {label}-----\\nSECRET\\n-----END {label}-----\\n");
     let bodies = [

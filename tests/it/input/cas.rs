@@ -14,12 +14,12 @@ fn message(operation: &str, fields: &str) -> String {
     format!(r#"{{"version":1,"operation":"{operation}","request":{{{fields}}}}}"#)
 }
 
-/// Returns a complete message for a CA, with more fields.
+/// Returns a complete message for a CA, with additional fields.
 fn of_ca(fields: &str) -> String {
     message("RegisterCACertificate", &format!(r#""caCertificate":"x"{fields}"#))
 }
 
-fn no_jobs() -> Vec<Case> {
+fn not_jobs() -> Vec<Case> {
     let no_job = |name, body: String| Case::no_job(name, "not_a_job", body);
     let of_device = |fields: &str| message("RegisterCertificateWithoutCA", fields);
     vec![
@@ -43,22 +43,22 @@ fn no_jobs() -> Vec<Case> {
         no_job("a tag in small letters", of_ca(r#","tags":[{"key":"a"}]"#)),
         no_job("a tag with a number", of_ca(r#","tags":[{"Key":"a","Value":1}]"#)),
         Case::no_job("a lone surrogate in a tag", "not_json", of_ca(r#","tags":[{"Key":"\udc00"}]"#)),
-        no_job("a CA beside a device without one", of_device(r#""certificatePem":"x","caCertificatePem":"y""#)),
-        no_job("an older status beside it", of_device(r#""certificatePem":"x","setAsActive":true"#)),
+        no_job("a CA next to a device without one", of_device(r#""certificatePem":"x","caCertificatePem":"y""#)),
+        no_job("setAsActive for a device", of_device(r#""certificatePem":"x","setAsActive":true"#)),
         no_job("no device", of_device(r#""status":"ACTIVE""#)),
     ]
 }
 
 /// Creates a request in mode `SNI_ONLY`.
-fn alone(ca_certificate: String) -> RegisterCaCertificate {
+fn sni_only(ca_certificate: String) -> RegisterCaCertificate {
     let certificate_mode = Some(CertificateMode::SniOnly);
     RegisterCaCertificate { ca_certificate, certificate_mode, ..RegisterCaCertificate::default() }
 }
 
-/// Cases with different CAs: a CA that was sent twice would have only one row.
-fn bad() -> Vec<Case> {
+/// Cases with a different CA each: a CA that is sent twice has only one row.
+fn invalid() -> Vec<Case> {
     let ca = || Ca::new("Plant CA");
-    let config = |config| RegisterCaCertificate { registration_config: Some(config), ..alone(ca().pem()) };
+    let config = |config| RegisterCaCertificate { registration_config: Some(config), ..sni_only(ca().pem()) };
     let name =
         |name: &str| RegistrationConfig { template_name: Some(name.to_owned()), ..RegistrationConfig::default() };
     let body = |body: String| RegistrationConfig { template_body: Some(body), ..RegistrationConfig::default() };
@@ -66,15 +66,15 @@ fn bad() -> Vec<Case> {
     let of_device = |flaw| {
         Request::from(RegisterCertificateWithoutCa { certificate_pem: ca().flawed(flaw, "device"), status: None })
     };
-    let missing = RegisterCaCertificate { certificate_mode: None, ..alone(ca().pem()) };
+    let missing = RegisterCaCertificate { certificate_mode: None, ..sni_only(ca().pem()) };
     let unexpected =
-        RegisterCaCertificate { verification_certificate: Some(ca().verification("code")), ..alone(ca().pem()) };
+        RegisterCaCertificate { verification_certificate: Some(ca().verification("code")), ..sni_only(ca().pem()) };
     vec![
-        Case::job("no-CA-at-all", Code::NotACertificate, alone("x".to_owned())),
-        Case::job("a-CA-request", Code::CertificateRequest, alone(request("Plant CA"))),
-        Case::job("a-leaf-as-CA", Code::CaNotACa, alone(ca().leaf("device"))),
-        Case::job("an-expired-CA", Code::Expired, alone(Ca::expired("Old CA").pem())),
-        Case::job("two-CAs", Code::SeveralCertificates, alone(ca().pem() + &Ca::new("Other CA").pem())),
+        Case::job("no-CA-at-all", Code::NotACertificate, sni_only("x".to_owned())),
+        Case::job("a-CA-request", Code::CertificateRequest, sni_only(request("Plant CA"))),
+        Case::job("a-leaf-as-CA", Code::CaNotACa, sni_only(ca().leaf("device"))),
+        Case::job("an-expired-CA", Code::Expired, sni_only(Ca::expired("Old CA").pem())),
+        Case::job("two-CAs", Code::SeveralCertificates, sni_only(ca().pem() + &Ca::new("Other CA").pem())),
         Case::job("no-proof", Code::VerificationMissing, missing),
         Case::job("a-proof-too-many", Code::VerificationUnexpected, unexpected),
         Case::job("a-template-name-with-a-dot", Code::ParameterInvalid, config(name("a.b"))),
@@ -83,7 +83,7 @@ fn bad() -> Vec<Case> {
         Case::job(
             "a-tag-twice",
             Code::ParameterInvalid,
-            RegisterCaCertificate { tags: vec![tag.clone(), tag], ..alone(ca().pem()) },
+            RegisterCaCertificate { tags: vec![tag.clone(), tag], ..sni_only(ca().pem()) },
         ),
         Case::job("an-expired-device", Code::Expired, of_device(Flaw::Expired)),
         Case::job("a-weak-device", Code::KeyTooSmall, of_device(Flaw::WeakKey)),
@@ -91,9 +91,9 @@ fn bad() -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_input_ends_for_its_precise_reason() {
+async fn every_input_gets_its_exact_outcome() {
     let factory = Factory::new(1000.0).await;
-    let cases: Vec<Case> = no_jobs().into_iter().chain(bad()).collect();
+    let cases: Vec<Case> = not_jobs().into_iter().chain(invalid()).collect();
     check(&factory, &cases).await;
 }
 
@@ -105,7 +105,7 @@ async fn a_hostile_ca_is_rejected_without_a_call() {
     let factory = Factory::new(1000.0).await;
     let mut n_sent = 0;
     for hostile in hostile::ca_corpus() {
-        // With a proof where none is allowed, every case is rejected without asking AWS.
+        // A proof is not allowed in this mode, so every case is rejected without a call.
         let request = RegisterCaCertificate {
             verification_certificate: Some(hostile.request.ca_certificate.clone()),
             certificate_mode: Some(CertificateMode::SniOnly),
@@ -119,8 +119,8 @@ async fn a_hostile_ca_is_rejected_without_a_call() {
     }
     assert!(n_sent > 70, "{n_sent}");
     let metrics = factory.drain().await;
-    let ends = factory.ends().await;
+    let outcomes = factory.outcomes().await;
     assert_eq!(metrics.job_panics.get(), 0);
-    assert!(ends.keys().all(|code| code.status() == Status::Rejected), "{ends:?}");
+    assert!(outcomes.keys().all(|code| code.status() == Status::Rejected), "{outcomes:?}");
     assert_eq!(factory.n_calls(), 0);
 }

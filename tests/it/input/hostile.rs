@@ -14,7 +14,7 @@ async fn a_hostile_request_is_rejected_without_a_call() {
     let factory = Factory::new(1000.0).await;
     let mut n_sent = 0;
     for hostile in hostile::corpus().into_iter().filter(|hostile| hostile.request.ca_certificate_pem.is_none()) {
-        // Their issuer is unknown; under the factory's CA every case is rejected without asking AWS.
+        // Their issuer is unknown: with the factory's CA in the request, every case is rejected without a call.
         let ca_certificate_pem = Some(factory.ca.pem());
         let body = Factory::job_of(RegisterCertificate { ca_certificate_pem, ..hostile.request }).to_body();
         if body.len() <= MESSAGE_MAX {
@@ -24,8 +24,8 @@ async fn a_hostile_request_is_rejected_without_a_call() {
     }
     assert!(n_sent > 30, "{n_sent}");
     let metrics = factory.drain().await;
-    let ends = factory.ends().await;
+    let outcomes = factory.outcomes().await;
     assert_eq!(metrics.job_panics.get(), 0);
-    assert_eq!(ends.values().sum::<u64>(), n_sent);
-    assert!(ends.keys().all(|code| code.status() == Status::Rejected), "{ends:?}");
+    assert_eq!(outcomes.values().sum::<u64>(), n_sent);
+    assert!(outcomes.keys().all(|code| code.status() == Status::Rejected), "{outcomes:?}");
 }

@@ -10,7 +10,7 @@ use crate::factory::{Factory, Program};
 const FORGED: &str =
     "\r\n2026-11-21T12:00:00.000000Z ERROR muster::forged: \u{85}\u{9b}31m\u{1b}[31m\u{7}\u{8}\u{2028}\0 all is well";
 
-/// Returns what a worker logs, at the most verbose level, while certificates and AWS send such lines.
+/// Returns the most verbose log of a worker while certificates and AWS send such lines.
 async fn log(format: &str) -> String {
     let factory = Factory::new(1000.0).await;
     let unknown = Ca::new(&format!("unknown{FORGED}"));
@@ -21,8 +21,8 @@ async fn log(format: &str) -> String {
         message: format!("forged by AWS{FORGED}"),
         executed: false,
     };
-    // Every fault counts the calls that it could have struck, so the second call meets the second fault. The SDK itself
-    // tries a receive three times.
+    // A fault also counts the calls that another fault struck, so the second call meets the second fault. The SDK
+    // itself tries a receive three times.
     for (operation, effect, calls) in [
         (ApiOperation::RegisterCertificate, effect(403, "AccessDeniedException"), 1),
         (ApiOperation::RegisterCertificate, effect(503, "ServiceUnavailableException"), 2),
@@ -35,10 +35,10 @@ async fn log(format: &str) -> String {
     let mut command = factory.command(&["serve", "--until-empty"]);
     command.env("MUSTER__LOG__FILTER", "muster=trace").env("MUSTER__LOG__FORMAT", format);
     command.env("MUSTER__BREAKERS__TARGET_PROBE", "100ms");
-    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
-    assert_eq!(code, Some(3), "a message was no job: {log}");
-    for said in ["forged by AWS", "AWS denies the call", "the call did not register", "cannot receive", "unknown"] {
-        assert!(log.contains(said), "the test shows nothing without {said:?}:\n{log}");
+    let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
+    assert_eq!(code, Some(3), "a message was not a job: {log}");
+    for expected in ["forged by AWS", "AWS denies the call", "the call did not register", "cannot receive", "unknown"] {
+        assert!(log.contains(expected), "the test proves nothing without {expected:?}:\n{log}");
     }
     assert!(!log.contains(|c: char| c.is_control() && c != '\n'), "{log:?}");
     log
@@ -59,7 +59,7 @@ async fn an_event_is_one_line_of_text() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_one_line_of_json() {
     for line in log("json").await.lines() {
-        let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no event: {line:?}"));
+        let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not an event: {line:?}"));
         let target = event["target"].as_str().unwrap();
         assert!(target.starts_with("muster::") && target != "muster::forged", "{line}");
         assert!(event["fields"]["message"].is_string(), "{line}");

@@ -1,4 +1,4 @@
-//! Parsing returns for any body, and its result reveals nothing of the body.
+//! Parsing any body returns a job or an error, and the error reveals nothing of the body.
 
 use muster_core::job::{
     BATCH_SIZE_MAX, CertificateMode, CertificateStatus, Job, Name, ParseError, RegisterCaCertificate,
@@ -12,7 +12,7 @@ use strum::VariantArray;
 const SECRET: &str = "-----BEGIN PRIVATE KEY-----\u{1b}\0`, expected `\"SECRET";
 
 /// Parses a body and checks what must hold for every result.
-fn answer(body: &str) {
+fn check_parse(body: &str) {
     match Job::parse(body) {
         Ok(job) => assert_eq!(Job::parse(&job.to_body()).unwrap(), job),
         Err(error) => {
@@ -148,22 +148,22 @@ fn changed_messages() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn arbitrary_text_is_answered(body in any::<String>()) {
-        answer(&body);
+    fn arbitrary_text_parses_or_fails_cleanly(body in any::<String>()) {
+        check_parse(&body);
     }
 
     #[test]
-    fn arbitrary_json_is_answered(body in values()) {
-        answer(&body.to_string());
+    fn arbitrary_json_parses_or_fails_cleanly(body in values()) {
+        check_parse(&body.to_string());
     }
 
     #[test]
-    fn a_changed_message_is_answered(body in changed_messages()) {
-        answer(&body.to_string());
+    fn a_changed_message_parses_or_fails_cleanly(body in changed_messages()) {
+        check_parse(&body.to_string());
     }
 
     #[test]
-    fn a_broken_message_is_answered(
+    fn a_broken_message_parses_or_fails_cleanly(
         job in jobs(),
         at in any::<prop::sample::Index>(),
         n_cut in 0..8_usize,
@@ -173,11 +173,11 @@ proptest! {
         let at = at.index(chars.len());
         let end = chars.len().min(at + n_cut);
         chars.splice(at..end, piece.chars());
-        answer(&chars.into_iter().collect::<String>());
+        check_parse(&chars.into_iter().collect::<String>());
     }
 
     #[test]
-    fn a_job_survives_its_way_through_a_message(job in jobs()) {
+    fn a_job_round_trips_through_its_message(job in jobs()) {
         prop_assert_eq!(Job::parse(&job.to_body()).unwrap(), job);
     }
 }
@@ -187,7 +187,7 @@ fn of_ca(fields: &str) -> String {
 }
 
 #[test]
-fn an_error_repeats_nothing_that_may_be_a_secret() {
+fn errors_repeat_no_possible_secret() {
     let quoted = json!(SECRET).to_string();
     for body in [
         format!("{{{quoted}:1}}"),
@@ -206,7 +206,7 @@ fn an_error_repeats_nothing_that_may_be_a_secret() {
         of_ca(&format!(r#""registrationConfig":{{"templateBody":[{quoted}]}}"#)),
     ] {
         assert!(Job::parse(&body).is_err(), "{body}");
-        answer(&body);
+        check_parse(&body);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::factory::{Factory, Program};
 const FIELDS: [&str; 4] = ["batch", "source", "ref", "target"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_means_something_elsewhere_is_no_name() {
+async fn names_with_sql_html_or_formulas_are_rejected() {
     let texts = [
         "'; drop table registrations; --",
         "\" or \"\"=\"",
@@ -41,7 +41,7 @@ async fn a_name_that_means_something_elsewhere_is_no_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_only_looks_like_a_formula_is_kept_and_shown_as_it_is() {
+async fn names_that_look_like_formulas_are_kept_unchanged() {
     let factory = Factory::new(1000.0).await;
     let names = ["=1+1", "@SUM", "+1", "-1", "../../etc/passwd", "null", "0"];
     let name = |text: &str| Some(text.parse().unwrap());
@@ -60,8 +60,8 @@ async fn a_name_that_only_looks_like_a_formula_is_kept_and_shown_as_it_is() {
     assert_eq!(kept, wanted.map(|text| [text, text, text]));
 
     for text in names {
-        let (code, stdout, said) = status(&factory, &["--json", "--", text]).await;
-        assert_eq!(code, Some(0), "{said}");
+        let (code, stdout, stderr) = status(&factory, &["--json", "--", text]).await;
+        assert_eq!(code, Some(0), "{stderr}");
         let numbers: Value = serde_json::from_str(&stdout).unwrap();
         let failure = &numbers["failures"][0];
         assert_eq!(failure["code"], Code::NotACertificate.as_str());
@@ -76,5 +76,5 @@ async fn status(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, 
     // The settings come first: after `--` they would be taken for names.
     let mut command = factory.command(&[]);
     command.args(["status", "--measure=0s"]).args(arguments);
-    Program(command.spawn().unwrap()).end().await
+    Program(command.spawn().unwrap()).wait().await
 }

@@ -17,7 +17,7 @@ fn series(metrics: &Metrics) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_names_add_no_series() {
+async fn thousands_of_names_add_no_metric_series() {
     let factory = Factory::new(1000.0).await;
     let body = |i: usize| {
         let name = |kind: &str| format!("{kind}-{i}").parse().unwrap();
@@ -28,7 +28,7 @@ async fn thousands_of_names_add_no_series() {
         }
         job.to_body()
     };
-    // One message of each kind creates every series that there can be.
+    // One message of each kind creates every possible series.
     factory.send(&[body(0), body(1)]).await;
     let few = series(factory.drain().await.as_ref());
     factory.send(&(0..N).map(body).collect::<Vec<_>>()).await;
@@ -38,5 +38,5 @@ async fn thousands_of_names_add_no_series() {
         .fetch_one(&factory.database.pool)
         .await
         .unwrap();
-    assert_eq!(usize::try_from(n_sources).unwrap(), N * 9 / 10, "the test shows nothing without them");
+    assert_eq!(usize::try_from(n_sources).unwrap(), N * 9 / 10, "the test proves nothing without many sources");
 }

@@ -16,7 +16,7 @@ fn chain(device: &str) -> (Ca, [String; 3]) {
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
 #[test]
-fn a_chain_in_any_order_is_its_device() {
+fn a_chain_in_any_order_yields_its_device() {
     let (_, texts) = chain("device");
     for order in ORDERS {
         let text = order.map(|i| texts[i].as_str()).concat();
@@ -28,7 +28,7 @@ fn a_chain_in_any_order_is_its_device() {
 }
 
 #[test]
-fn a_chain_without_its_intermediate_is_its_device_where_the_root_is_known() {
+fn a_chain_without_its_intermediate_yields_its_device() {
     let (root, [leaf, _, root_pem]) = chain("device");
     for text in [leaf.clone() + &root_pem, root_pem.clone() + &leaf] {
         assert_eq!(registers(&text), Ok(id(&leaf)));
@@ -39,7 +39,7 @@ fn a_chain_without_its_intermediate_is_its_device_where_the_root_is_known() {
 }
 
 #[test]
-fn chains_behind_each_other_and_in_many_files_send_every_device_once() {
+fn concatenated_and_split_chains_send_every_device_once() {
     let root = Ca::new("Root CA");
     let line = root.intermediate("Line CA");
     let leaves: Vec<_> = (0..5).map(|n| line.leaf(&format!("device {n}"))).collect();
@@ -56,7 +56,7 @@ fn chains_behind_each_other_and_in_many_files_send_every_device_once() {
     let wanted: Vec<&str> = leaves.iter().map(String::as_str).collect();
     let planned = Planned::of(&[("bundle.pem", in_one.into_bytes())]);
     assert_eq!((planned.ids(), planned.tally.issuers), (ids(&wanted), 10), "{:?}", planned.codes());
-    // The CAs in their own files, before and after the devices.
+    // The CAs are in their own files, before and after those of the devices.
     let mut files = vec![("0.pem", root.into_bytes()), ("z.pem", line.into_bytes())];
     files.extend(
         ["a.pem", "b.pem", "c.pem", "d.pem", "e.pem"]
@@ -68,7 +68,7 @@ fn chains_behind_each_other_and_in_many_files_send_every_device_once() {
 }
 
 /// Texts that may appear in the place of a device certificate.
-fn no_devices(ca: &Ca) -> Vec<(&'static str, String)> {
+fn broken_devices(ca: &Ca) -> Vec<(&'static str, String)> {
     let leaf = ca.leaf("device");
     let der = Certificate::from_pem(&leaf).unwrap().der().to_vec();
     vec![
@@ -96,9 +96,9 @@ fn no_devices(ca: &Ca) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_ca_beside_an_unreadable_device_is_never_sent() {
+fn a_ca_next_to_an_unreadable_device_is_never_sent() {
     let ca = Ca::new("Plant CA");
-    for (what, damaged) in no_devices(&ca) {
+    for (what, damaged) in broken_devices(&ca) {
         for text in [damaged.clone() + &ca.pem(), ca.pem() + &damaged] {
             let found = registers(&text);
             assert!(found.is_err(), "{what}: the worker registers {found:?}");
@@ -117,10 +117,10 @@ fn a_ca_beside_an_unreadable_device_is_never_sent() {
 }
 
 #[test]
-fn a_chain_of_cas_beside_an_unreadable_device_is_never_sent() {
+fn a_ca_chain_next_to_an_unreadable_device_is_never_sent() {
     let root = Ca::new("Root CA");
     let line = root.intermediate("Line CA");
-    for (what, damaged) in no_devices(&line) {
+    for (what, damaged) in broken_devices(&line) {
         for text in [
             [damaged.as_str(), &line.pem(), &root.pem()].concat(),
             [root.pem().as_str(), &line.pem(), &damaged].concat(),
@@ -134,14 +134,14 @@ fn a_chain_of_cas_beside_an_unreadable_device_is_never_sent() {
 }
 
 #[test]
-fn cas_without_a_device_are_rejected_by_both_and_never_vanish() {
+fn cas_without_a_device_are_rejected_by_enqueue_and_worker() {
     let root = Ca::new("Root CA");
     let line = root.intermediate("Line CA");
     for text in [line.pem() + &root.pem(), root.pem() + &line.pem()] {
         assert!(registers(&text).unwrap_err().starts_with("several_certificates"));
         let planned = Planned::of(&[("chain.pem", text.into_bytes())]);
         assert_eq!((planned.codes(), planned.tally.issuers), (vec!["several_certificates"], 1));
-        // Resent alone, it would be taken for a device.
+        // Resent alone, the CA would be taken for a device.
         assert!(planned.rejects[0].certificate_pem.is_none() && planned.rejects[0].certificate_id.is_some());
     }
 }
@@ -154,17 +154,17 @@ fn devices_that_call_themselves_cas_are_still_devices() {
     let planned = Planned::of(&[("bundle.pem", careless.concat().into_bytes())]);
     assert_eq!((planned.ids(), planned.tally.issuers), (ids(&wanted), 0));
     assert_eq!(planned.tally.warnings["leaf_is_a_ca"], 3);
-    assert_eq!(registers(&careless[0]), Ok(id(&careless[0])), "one alone, in the worker");
+    assert_eq!(registers(&careless[0]), Ok(id(&careless[0])), "alone, in the worker");
     let planned = Planned::of(&[("SN-9.pem", careless[0].clone().into_bytes())]);
     assert_eq!(planned.sent[&id(&careless[0])].as_deref(), Some("SN-9"));
-    // Next to something unreadable it cannot be decided; that is reported, and nothing doubtful is sent.
+    // Next to something unreadable they may be CAs: they are reported as doubtful and not sent.
     let text = careless.concat() + &Ca::new("x").leaf("y").replace("MII", "III");
     let planned = Planned::of(&[("bundle.pem", text.into_bytes())]);
     assert_eq!((planned.sent.len(), planned.tally.issuers, planned.tally.issuers_in_doubt), (0, 3, 3));
 }
 
 #[test]
-fn a_duplicate_of_the_device_is_no_second_device() {
+fn a_repeated_device_counts_as_a_duplicate() {
     let (_, [leaf, line, _]) = chain("device");
     let text = [leaf.as_str(), &line, &leaf].concat();
     assert_eq!(registers(&text), Ok(id(&leaf)));
@@ -173,7 +173,7 @@ fn a_duplicate_of_the_device_is_no_second_device() {
 }
 
 #[test]
-fn a_root_that_cannot_say_that_it_is_a_ca_is_no_device_either() {
+fn a_version_1_root_is_not_sent_as_a_device() {
     let openssl = include_str!("../../data/v1_root.pem");
     let [root, leaf] = [0, 1].map(|n| {
         let block = pem::blocks(openssl).nth(n).unwrap();

@@ -10,7 +10,7 @@ fn der(pem: &str) -> Vec<u8> {
 }
 
 #[test]
-fn padding_behind_der_is_said_and_not_sent() {
+fn padding_after_der_is_removed_with_a_warning() {
     let leaf = Ca::new("Plant CA").leaf("device");
     let der = der(&leaf);
     for padding in [&[0][..], &[0xff], b"\r\n", &[0; 1000], &[0xff; 1600], &[0xff, 0, 0xff], b"\0\r\n"] {
@@ -27,20 +27,20 @@ fn padding_behind_der_is_said_and_not_sent() {
 }
 
 #[test]
-fn garbage_behind_der_is_rejected_by_both() {
+fn garbage_after_der_is_rejected_by_enqueue_and_worker() {
     let leaf = Ca::new("Plant CA").leaf("device");
     for garbage in [&b"x"[..], &[0, 0, 7], &[0x30], &[0x30, 0x82], b"0x"] {
         let content = [der(&leaf).as_slice(), garbage].concat();
         assert!(registers(&pem::encode(pem::CERTIFICATE, &content)).is_err(), "{garbage:?}");
         let planned = Planned::of(&[("a.der", content)]);
-        assert_eq!(planned.rejects.len(), 1, "{garbage:?}: it is never ignored");
-        // The certificate itself is certain, and has its own entry.
+        assert_eq!(planned.rejects.len(), 1, "{garbage:?}: garbage is never ignored");
+        // The certificate itself is unambiguous and has its own entry.
         assert_eq!(planned.ids(), ids(&[&leaf]));
     }
 }
 
 #[test]
-fn certificates_in_der_behind_each_other_are_each_sent() {
+fn concatenated_der_certificates_are_all_sent() {
     let ca = Ca::new("Plant CA");
     let leaves = ["a", "b", "c"].map(|name| ca.leaf(name));
     let wanted: Vec<&str> = leaves.iter().map(String::as_str).collect();
@@ -64,7 +64,7 @@ fn der_and_pem_in_one_file_are_all_sent() {
 }
 
 #[test]
-fn a_dump_that_is_cut_off_says_so() {
+fn truncated_der_is_reported_as_cut_off() {
     let leaf = Ca::new("Plant CA").leaf("device");
     let cut = der(&leaf);
     let planned = Planned::of(&[("a.der", cut[..cut.len() - 40].to_vec())]);
@@ -72,7 +72,7 @@ fn a_dump_that_is_cut_off_says_so() {
 }
 
 #[test]
-fn utf16_is_read_with_and_without_its_mark_and_behind_other_text() {
+fn utf16_is_read_with_or_without_bom_and_after_other_text() {
     let ca = Ca::new("Plant CA");
     let (one, other) = (ca.leaf("one"), ca.leaf("other"));
     let utf16 =
@@ -82,7 +82,7 @@ fn utf16_is_read_with_and_without_its_mark_and_behind_other_text() {
             let text = text.replace('\n', "\r\n");
             assert_eq!(Planned::of(&[("a.pem", utf16(&text, to_bytes))]).ids(), ids(&[&one, &other]));
         }
-        // What PowerShell's `>>` makes of a file in another encoding.
+        // PowerShell's `>>` appends UTF-16 to a file in another encoding.
         let appended = [one.as_bytes(), &utf16(&other, to_bytes)].concat();
         assert_eq!(Planned::of(&[("a.pem", appended)]).ids(), ids(&[&one, &other]));
     }

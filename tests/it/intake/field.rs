@@ -1,4 +1,4 @@
-//! Files modeled on what people reported, with the results stated in the folder itself.
+//! Files modeled on what people reported; the folder itself has the expected results.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::registers;
 use crate::factory::{BATCH, Factory};
 
-/// Returns the folder, or nothing if this machine does not have it.
+/// Returns the folder, if this machine has it.
 fn folder() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/field");
     if !folder.exists() {
@@ -46,7 +46,7 @@ fn prefix(id: CertificateId) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_file_from_the_field_comes_out_as_its_table_says() {
+async fn every_file_from_the_field_gives_the_expected_result() {
     let Some(folder) = folder() else { return };
     let mut factory = Factory::new(1000.0).await;
     factory.config.precheck.ca_folder = None;
@@ -55,8 +55,8 @@ async fn every_file_from_the_field_comes_out_as_its_table_says() {
         let (file, ca) = (path(&expected.file), expected.ca.as_deref().map(path));
         let mut arguments = vec!["enqueue", "--json", "--batch", BATCH, &file];
         arguments.extend(ca.iter().flat_map(|ca| ["--ca", ca]));
-        let (code, stdout, said) = factory.spawn(&arguments).end().await;
-        let what = format!("{} {:?}: {said}{stdout}", expected.file, expected.ca);
+        let (code, stdout, stderr) = factory.spawn(&arguments).wait().await;
+        let what = format!("{} {:?}: {stderr}{stdout}", expected.file, expected.ca);
         let numbers: Value = serde_json::from_str(&stdout).expect(&what);
         let n_rejected: u64 = numbers["rejected"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
         let sent: BTreeSet<_> =

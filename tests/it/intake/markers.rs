@@ -68,7 +68,7 @@ fn unreadable() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_damaged_marker_beside_good_blocks_is_read_wherever_it_stands() {
+fn a_block_with_damaged_markers_is_read_in_any_position() {
     let ca = Ca::new("Plant CA");
     let [one, damaged, other] = ["one", "damaged", "other"].map(|name| ca.leaf(name));
     for (what, change) in READABLE {
@@ -87,7 +87,7 @@ fn a_damaged_marker_beside_good_blocks_is_read_wherever_it_stands() {
 }
 
 #[test]
-fn what_cannot_be_read_beside_good_blocks_is_rejected_with_its_line() {
+fn an_unreadable_block_is_rejected_with_its_line() {
     let ca = Ca::new("Plant CA");
     let [one, other] = ["one", "other"].map(|name| ca.leaf(name));
     for (what, damaged) in unreadable() {
@@ -110,15 +110,15 @@ fn what_cannot_be_read_beside_good_blocks_is_rejected_with_its_line() {
 }
 
 /// Parser terms that operators do not know.
-const PARSERS_WORDS: [&str; 12] =
+const PARSER_TERMS: [&str; 12] =
     ["nom", "BER", "DER ", "Tag(", "Eof", "Invalid", "Unexpected", "None", "Some(", "Err", "asn1", "ASN.1 error"];
 
 #[test]
-fn reasons_are_in_plain_words() {
+fn reasons_contain_no_parser_terms() {
     for (what, damaged) in unreadable() {
         let planned = Planned::of(&[("a.pem", damaged.into_bytes())]);
         let reason = &planned.rejects[0].reason;
-        assert!(reason.len() > 20 && PARSERS_WORDS.iter().all(|word| !reason.contains(word)), "{what}: {reason}");
+        assert!(reason.len() > 20 && PARSER_TERMS.iter().all(|word| !reason.contains(word)), "{what}: {reason}");
         assert!(!reason.contains("certificatePem"), "{what}: {reason}");
     }
 }
@@ -127,7 +127,7 @@ fn reasons_are_in_plain_words() {
 fn a_reason_names_what_was_sent_instead() {
     let container = include_bytes!("../../data/container.p7b");
     let request = Ca::new("Plant CA").flawed(Flaw::Request, "device");
-    for (what, content, said, hint) in [
+    for (what, content, expected, hint) in [
         ("PKCS#7", pem::encode("PKCS7", container).into_bytes(), "a PKCS#7 container", "openssl pkcs7"),
         (
             "PKCS#7 in the wrong label",
@@ -140,13 +140,13 @@ fn a_reason_names_what_was_sent_instead() {
     ] {
         let planned = Planned::of(&[("a.pem", content)]);
         let reject = &planned.rejects[0];
-        assert!(reject.reason.contains(said), "{what}: {}", reject.reason);
+        assert!(reject.reason.contains(expected), "{what}: {}", reject.reason);
         assert!(reject.hint.is_some_and(|found| found.contains(hint)), "{what}: {:?}", reject.hint);
     }
 }
 
 #[test]
-fn text_around_the_blocks_is_no_input() {
+fn text_around_the_blocks_is_ignored() {
     let leaf = Ca::new("Plant CA").leaf("device");
     let der = Certificate::from_pem(&leaf).unwrap().der().to_vec();
     let around = [

@@ -115,7 +115,7 @@ fn dates_in_every_form_are_read() {
 }
 
 #[test]
-fn algorithms_that_differ_in_null_only_are_one() {
+fn algorithms_that_differ_only_in_null_are_accepted() {
     let with_null = |algorithm: &[u8]| tlv(0x30, &[content(algorithm), &[5, 0]].concat());
     let outer = rebuilt(|_| {}, |outer| outer[1] = with_null(&outer[1]));
     let inner = rebuilt(|signed| signed[INNER_ALGORITHM] = with_null(&signed[INNER_ALGORITHM]), |_| {});
@@ -128,7 +128,7 @@ fn algorithms_that_differ_in_null_only_are_one() {
 }
 
 #[test]
-fn a_serial_number_of_another_type_is_rejected() {
+fn a_serial_number_of_the_wrong_type_is_rejected() {
     // x509-parser accepts this as an INTEGER; hardly any other parser does.
     let reason = registers(&with_part(SERIAL, &[0x82, 0x01, 0x07])).unwrap_err();
     assert!(reason.contains("its serial number has the wrong type (ASN.1 tag 0x82)"), "{reason}");
@@ -143,7 +143,7 @@ fn name(tag: u8, value: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_ca_is_found_by_its_name_whatever_the_type_of_string() {
+fn a_ca_is_found_by_its_name_in_any_string_type() {
     let ca = Ca::new("Prüfer CA");
     let bmp: Vec<u8> = "Prüfer CA".encode_utf16().flat_map(u16::to_be_bytes).collect();
     for issuer in [

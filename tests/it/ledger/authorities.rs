@@ -1,4 +1,4 @@
-//! The CAs in the ledger: which are registered, what waits for them, which are not registered.
+//! The CAs in the ledger: which are registered, which failed, and which jobs wait for them.
 
 use muster::ledger::authority::Authority;
 use muster::ledger::{Ledger, Page, Row};
@@ -14,7 +14,7 @@ use crate::database::Database;
 
 const SUBJECT_KEY: [u8; 32] = [9; 32];
 
-/// Returns a CA with a number, as it was registered or found.
+/// Returns the CA with the given number, as registered or found at `registered_at`.
 fn authority(n: u32, status: Option<CertificateStatus>, registered_at: OffsetDateTime) -> Authority {
     Authority {
         account: ACCOUNT.into(),
@@ -37,7 +37,7 @@ fn ca_row(n: u32, code: Code) -> Row {
 
 /// Returns a page with CAs and their rows.
 fn page_with(authorities: &[Authority]) -> Page {
-    let rows = (1..).zip(authorities).map(|(n, its)| Row { subject: its.certificate_id.0, ..ca_row(n, Code::Exists) });
+    let rows = (1..).zip(authorities).map(|(n, ca)| Row { subject: ca.certificate_id.0, ..ca_row(n, Code::Exists) });
     Page { authorities: authorities.to_vec(), ..page(rows.collect()) }
 }
 
@@ -53,7 +53,7 @@ fn hold(target: &str) -> HoldKey {
     HoldKey::issuer(&target.parse().unwrap(), SUBJECT_KEY)
 }
 
-/// Parks a device for the CA in each target, and begins the holds.
+/// Parks a device for the CA in each target, which opens the holds.
 async fn park(ledger: &Ledger, targets: &[&str]) {
     for (n, target) in (100..).zip(targets) {
         let mut parked = Row { target: (*target).into(), ..row(n, Code::IssuerInactive) };
@@ -76,7 +76,7 @@ async fn claim_targets(ledger: &Ledger) {
 }
 
 #[tokio::test]
-async fn a_ca_is_read_back_as_it_was_written() {
+async fn a_ca_is_read_back_as_written() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let now = OffsetDateTime::now_utc().truncate_to_second();
@@ -89,20 +89,20 @@ async fn a_ca_is_read_back_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn a_status_becomes_known_or_newer_and_nothing_else() {
+async fn a_known_status_is_replaced_only_by_a_newer_one() {
     use CertificateStatus::{Active, Inactive};
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let now = OffsetDateTime::now_utc().truncate_to_second();
     let then = |seconds| now + Duration::seconds(seconds);
-    for (met, wanted) in [
+    for (written_ca, wanted) in [
         (authority(1, None, then(0)), None),
         (authority(1, Some(Active), then(5)), Some(Active)),
         (authority(1, None, then(9)), Some(Active)),
         (authority(1, Some(Inactive), then(1)), Some(Active)),
         (authority(1, Some(Inactive), then(9)), Some(Inactive)),
     ] {
-        write(&ledger, &[met]).await;
+        write(&ledger, &[written_ca]).await;
         assert_eq!(named(&ledger).await[0].status, wanted);
     }
     // The same CA twice in one page.
@@ -112,7 +112,7 @@ async fn a_status_becomes_known_or_newer_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_ca_that_is_in_and_active_releases_what_waits_for_it_at_once() {
+async fn an_active_ca_releases_its_holds_at_once() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     claim_targets(&ledger).await;
@@ -141,11 +141,11 @@ async fn a_ca_that_is_not_known_to_be_active_releases_nothing() {
 
 /// Premise: a CA and a device can be the same certificate, in two lists of the account.
 #[tokio::test]
-async fn a_ca_is_no_known_device_and_a_device_no_known_ca() {
+async fn known_cas_and_known_devices_are_separate() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
-    let alone = Row { operation: Operation::RegisterCertificateWithoutCA, ..row(2, Code::Ok) };
-    record(&ledger, vec![row(1, Code::Ok), alone, ca_row(3, Code::Ok)]).await;
+    let without_ca = Row { operation: Operation::RegisterCertificateWithoutCA, ..row(2, Code::Ok) };
+    record(&ledger, vec![row(1, Code::Ok), without_ca, ca_row(3, Code::Ok)]).await;
     let ids: Vec<_> = (1..=3).map(|n| CertificateId(row(n, Code::Ok).subject)).collect();
     for (operation, wanted) in [
         (Operation::RegisterCertificate, &ids[..2]),
@@ -160,7 +160,7 @@ async fn a_ca_is_no_known_device_and_a_device_no_known_ca() {
 }
 
 #[tokio::test]
-async fn the_list_tells_the_names_of_a_cas_account_and_how_many_jobs_wait() {
+async fn reports_list_the_targets_of_a_ca_and_count_waiting_jobs() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     assert!(ledger.authority_reports().await.unwrap().is_empty());
@@ -171,13 +171,13 @@ async fn the_list_tells_the_names_of_a_cas_account_and_how_many_jobs_wait() {
     let idle = Authority { subject_key: [7; 32], ..authority(3, None, now + Duration::MINUTE) };
     write(&ledger, &[idle, authority(1, None, now), elsewhere]).await;
     let reports = ledger.authority_reports().await.unwrap();
-    let told: Vec<_> = reports.iter().map(|report| (report.targets.len(), report.n_waiting)).collect();
-    assert_eq!(told, [(2, 3), (1, 0), (2, 0)]);
+    let found: Vec<_> = reports.iter().map(|report| (report.targets.len(), report.n_waiting)).collect();
+    assert_eq!(found, [(2, 3), (1, 0), (2, 0)]);
     assert_eq!(reports[0].targets, ["default", "same"].map(|name| name.parse().unwrap()));
 }
 
 #[tokio::test]
-async fn a_ca_is_not_in_where_its_job_failed_and_no_other_brought_it() {
+async fn failed_cas_exclude_those_registered_by_another_job() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let ca = Ca::new("Plant CA");
@@ -188,13 +188,13 @@ async fn a_ca_is_not_in_where_its_job_failed_and_no_other_brought_it() {
     unreadable.outcome.ended_at -= Duration::HOUR;
     let device = row(4, Code::Expired);
     record(&ledger, vec![unreadable, readable, ca_row(3, Code::LimitExceeded), device]).await;
-    let in_by_another = Row { batch: "another".into(), ..ca_row(3, Code::Ok) };
+    let registered_by_another = Row { batch: "another".into(), ..ca_row(3, Code::Ok) };
     let authorities = vec![authority(3, Some(CertificateStatus::Active), OffsetDateTime::now_utc())];
-    ledger.record(&Page { authorities, ..page(vec![in_by_another]) }).await.unwrap();
+    ledger.record(&Page { authorities, ..page(vec![registered_by_another]) }).await.unwrap();
 
     let failed = ledger.failed_authorities().await.unwrap();
-    let told: Vec<_> = failed.iter().map(|its| (its.code, its.subject.as_deref())).collect();
-    assert_eq!(told, [(Code::VerificationMissing, Some("CN=Plant CA")), (Code::NotACertificate, None)]);
+    let found: Vec<_> = failed.iter().map(|ca| (ca.code, ca.subject.as_deref())).collect();
+    assert_eq!(found, [(Code::VerificationMissing, Some("CN=Plant CA")), (Code::NotACertificate, None)]);
     assert_eq!((failed[0].target.as_str(), failed[0].detail.as_deref()), ("default", Some("detail")));
     assert_eq!((failed[0].certificate_id, failed[1].certificate_id), (readable_id(), None));
     assert_counters_equal_the_rows(&database).await;

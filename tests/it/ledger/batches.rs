@@ -1,4 +1,4 @@
-//! What the ledger returns about a batch as a whole.
+//! What the ledger returns about a batch.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{page, record, row};
 use crate::database::Database;
 
 #[tokio::test]
-async fn the_greatest_announced_size_wins() {
+async fn the_largest_announced_size_wins() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     for size in [None, Some(5), Some(120_000), Some(7), None] {
@@ -22,13 +22,13 @@ async fn the_greatest_announced_size_wins() {
 }
 
 #[tokio::test]
-async fn a_batch_that_nobody_named_has_no_status() {
+async fn an_unknown_batch_has_no_status() {
     let database = Database::fresh().await;
     assert!(database.ledger().await.batch_status("nobody").await.unwrap().is_none());
 }
 
 #[tokio::test]
-async fn each_code_of_a_bad_end_has_an_example_of_its_batch() {
+async fn each_failure_code_has_an_example_from_its_batch() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let elsewhere = Row { batch: "another".into(), ..row(0, Code::Expired) };
@@ -41,7 +41,7 @@ async fn each_code_of_a_bad_end_has_an_example_of_its_batch() {
 }
 
 #[tokio::test]
-async fn the_targets_and_operations_of_a_batch_are_told_once_each() {
+async fn the_targets_and_operations_of_a_batch_are_listed_once() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     for (n, target) in [(1, "us"), (2, "eu"), (3, "us"), (4, "ap")] {
@@ -56,7 +56,7 @@ async fn the_targets_and_operations_of_a_batch_are_told_once_each() {
 }
 
 #[tokio::test]
-async fn the_batch_that_began_last_is_named_first() {
+async fn the_most_recent_batch_is_listed_first() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     for batch in ["b", "c", "a"] {

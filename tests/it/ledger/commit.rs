@@ -22,20 +22,20 @@ async fn a_page_whose_counters_fail_leaves_no_row() {
     .execute(&database.pool)
     .await
     .unwrap();
-    let ends = page(vec![row(1, Code::Ok), row(2, Code::Expired)]);
-    ledger.record(&ends).await.expect_err("the counters are refused");
+    let outcomes = page(vec![row(1, Code::Ok), row(2, Code::Expired)]);
+    ledger.record(&outcomes).await.expect_err("the counters fail");
     let n: i64 = sqlx::query_scalar("select count(*) from registrations").fetch_one(&database.pool).await.unwrap();
     assert_eq!(n, 0);
 
     sqlx::raw_sql("drop trigger refuse on batch_counters").execute(&database.pool).await.unwrap();
-    ledger.record(&ends).await.unwrap();
+    ledger.record(&outcomes).await.unwrap();
     assert_eq!(counts(&ledger).await, BTreeMap::from([(Code::Ok, 1), (Code::Expired, 1)]));
     assert_counters_equal_the_rows(&database).await;
 }
 
 /// Premise: a server that stops in the middle of a COMMIT never answers it.
 #[tokio::test]
-async fn a_commit_that_hangs_ends_with_the_time_out() {
+async fn a_hanging_commit_times_out() {
     let database = Database::fresh().await;
     sqlx::raw_sql(
         "create function linger() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return null; end $$;
@@ -45,9 +45,9 @@ async fn a_commit_that_hangs_ends_with_the_time_out() {
     .execute(&database.pool)
     .await
     .unwrap();
-    let time_out = Duration::from_millis(500);
+    let timeout = Duration::from_millis(500);
     let settings =
-        config::DatabaseConfig { url: database.url.as_str().into(), timeout: time_out.into(), ..Default::default() };
+        config::DatabaseConfig { url: database.url.as_str().into(), timeout: timeout.into(), ..Default::default() };
     let ledger = Ledger::connect(&settings.settings()).await.unwrap();
     let began = Instant::now();
     let result = ledger.record(&page(vec![row(1, Code::Ok)])).await;

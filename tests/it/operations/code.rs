@@ -16,7 +16,7 @@ async fn the_registration_code_is_asked_for_once() {
     let cas: Vec<_> = (0..30).map(|i| Ca::new(&format!("CA {i}"))).collect();
     send(&factory, cas.iter().map(|ca| Factory::job_of(proven(&factory, ca)))).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 30)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 30)]));
     assert_eq!(n_calls(&factory, ApiOperation::GetRegistrationCode), 1);
 }
 
@@ -36,7 +36,7 @@ async fn a_proof_of_another_code_costs_no_registration() {
     let request = RegisterCaCertificate { verification_certificate, ..proven(&factory, &ca) };
     send(&factory, [Factory::job_of(request)]).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::RegistrationCodeMismatch, 1)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::RegistrationCodeMismatch, 1)]));
     assert_eq!(n_calls(&factory, ApiOperation::RegisterCACertificate), 0);
 }
 
@@ -52,6 +52,6 @@ async fn where_the_code_is_not_to_be_had_aws_judges_the_proof() {
         [proven(&factory, &good), RegisterCaCertificate { verification_certificate, ..proven(&factory, &bad) }];
     send(&factory, requests.map(Factory::job_of)).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1), (Code::RegistrationCode, 1)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 1), (Code::RegistrationCode, 1)]));
     assert_eq!(n_calls(&factory, ApiOperation::GetRegistrationCode), 1, "a denial is not asked again at once");
 }

@@ -91,11 +91,11 @@ async fn certificate_state_parks_a_device_until_its_ca_is_active() {
     assert!(factory.sandbox.set_ca_active(id, false));
     send(&factory, [device(ca.leaf("device"))]).await;
     let serving = factory.serve().await;
-    let is_parked = async |factory: &Factory| factory.ends().await.contains_key(&Code::IssuerInactive);
+    let is_parked = async |factory: &Factory| factory.outcomes().await.contains_key(&Code::IssuerInactive);
     factory.until("it is parked", is_parked).await;
     assert!(factory.sandbox.set_ca_active(id, true));
-    factory.until("it is registered", async |factory| factory.ends().await.contains_key(&Code::Ok)).await;
-    serving.end().await;
+    factory.until("it is registered", async |factory| factory.outcomes().await.contains_key(&Code::Ok)).await;
+    serving.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

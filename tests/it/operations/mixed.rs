@@ -39,7 +39,7 @@ async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_
     send(&factory, jobs).await;
     factory.drain().await;
 
-    let ends = factory.ends().await;
+    let ends = factory.outcomes().await;
     assert_eq!(ends, BTreeMap::from([(Code::Ok, 270), (Code::Expired, 1), (Code::CaNotACa, 1)]));
     let ledger = factory.sandbox.ledger();
     assert_eq!((ledger.n_certificates(), ledger.n_authorities()), (250, 21));
@@ -88,14 +88,14 @@ async fn devices_wait_for_a_ca_that_was_refused_and_are_sent_again_when_it_is_in
     let serving = factory.serve().await;
     factory.until("all devices are parked", async |factory| parked(factory).await == 40).await;
     let refused = BTreeMap::from([(Code::ResourceNotFound, 1), (Code::IssuerInactive, 40)]);
-    assert_eq!(factory.ends().await, refused);
+    assert_eq!(factory.outcomes().await, refused);
     let calls = n_calls(&factory, ApiOperation::RegisterCertificate);
 
     send(&factory, [Factory::job_of(sni_only(&ca))]).await;
     let all_in = BTreeMap::from([(Code::Ok, 41)]);
-    factory.until("all are registered", async |factory| factory.ends().await == all_in).await;
+    factory.until("all are registered", async |factory| factory.outcomes().await == all_in).await;
     assert!(n_calls(&factory, ApiOperation::RegisterCertificate) <= calls + 40 + 1);
-    serving.end().await;
+    serving.stop().await;
 }
 
 async fn parked(factory: &Factory) -> u64 {
@@ -109,7 +109,7 @@ async fn a_device_is_one_whichever_operation_registers_it() {
     let pem = factory.ca.leaf("device");
     send(&factory, [device(pem.clone()), device_without_ca(pem.clone())]).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1), (Code::Known, 1)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 1), (Code::Known, 1)]));
 
     let later = Job { batch: "later".parse().unwrap(), ..device_without_ca(pem.clone()) };
     send(&factory, [later, Job { batch: "later".parse().unwrap(), ..device(pem) }]).await;
@@ -124,7 +124,7 @@ async fn a_ca_and_a_device_with_one_certificate_are_two() {
     let ca = Ca::new("CA");
     send(&factory, [Factory::job_of(sni_only(&ca)), device_without_ca(ca.pem())]).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 2)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 2)]));
     let id = Certificate::from_pem(&ca.pem()).unwrap().id();
     let ledger = factory.sandbox.ledger();
     assert!(ledger.authority(id).is_some() && ledger.certificate(id).is_some());
@@ -147,9 +147,9 @@ async fn an_operation_that_is_denied_leaves_the_others_alone() {
     factory.until("the CA is denied", is_denied).await;
     send(&factory, (0..20).map(|i| device(factory.ca.leaf(&format!("device {i}"))))).await;
     let others_in = BTreeMap::from([(Code::Ok, 20), (Code::TargetUnavailable, 1)]);
-    factory.until("the devices are in and the CA waits", async |factory| factory.ends().await == others_in).await;
+    factory.until("the devices are in and the CA waits", async |factory| factory.outcomes().await == others_in).await;
     assert!(factory.sandbox.faults().clear(fault));
     let all_in = BTreeMap::from([(Code::Ok, 21)]);
-    factory.until("the CA is in", async |factory| factory.ends().await == all_in).await;
-    serving.end().await;
+    factory.until("the CA is in", async |factory| factory.outcomes().await == all_in).await;
+    serving.stop().await;
 }

@@ -22,15 +22,15 @@ async fn a_conflict_is_answered_with_the_ca_that_the_ledger_knows() {
     }
     let serving = factory.serve().await;
     let all_in = BTreeMap::from([(Code::Ok, 6)]);
-    factory.until("all are registered", async |factory| factory.ends().await == all_in).await;
+    factory.until("all are registered", async |factory| factory.outcomes().await == all_in).await;
     let conflicts = n_calls(&factory, ApiOperation::RegisterCertificate) - 4;
     assert!((1..=4).contains(&conflicts), "{conflicts}");
     let calls = n_calls(&factory, ApiOperation::RegisterCertificate);
     send(&factory, [device(other.leaf("a later device"))]).await;
     let all_in = BTreeMap::from([(Code::Ok, 7)]);
-    factory.until("it is registered", async |factory| factory.ends().await == all_in).await;
+    factory.until("it is registered", async |factory| factory.outcomes().await == all_in).await;
     assert_eq!(n_calls(&factory, ApiOperation::RegisterCertificate), calls + 1, "its CA is sent at once");
-    serving.end().await;
+    serving.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,11 +49,11 @@ async fn a_conflict_waits_for_a_ledger_that_cannot_tell_the_ca() {
     let serving = factory.serve().await;
     let is_failing = |readiness: &serde_json::Value| readiness.to_string().contains("authorities");
     factory.until("the ledger fails", async |_| is_failing(&serving.readiness().await)).await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 2)]), "nobody is blamed");
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 2)]), "nobody is blamed");
     rename("hidden", "authorities").await;
     let all_in = BTreeMap::from([(Code::Ok, 3)]);
-    factory.until("it is registered", async |factory| factory.ends().await == all_in).await;
-    serving.end().await;
+    factory.until("it is registered", async |factory| factory.outcomes().await == all_in).await;
+    serving.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +63,7 @@ async fn a_conflict_is_answered_with_a_configured_ca() {
     factory.sandbox.plant_ca(&twin.pem()).unwrap();
     send(&factory, [device(factory.ca.leaf("device"))]).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 1)]));
     assert_eq!(n_calls(&factory, ApiOperation::RegisterCertificate), 2);
 }
 
@@ -93,7 +93,7 @@ async fn an_eleventh_ca_of_one_name_is_exhausted_and_the_ten_are_named() {
     let calls = n_calls(&factory, ApiOperation::RegisterCACertificate);
     send(&factory, [Factory::job_of(sni_only(&Ca::new("Common CA")))]).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 10), (Code::LimitExceeded, 1)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 10), (Code::LimitExceeded, 1)]));
     assert_eq!(n_calls(&factory, ApiOperation::RegisterCACertificate), calls + 5, "a bounded backoff");
     let detail: String = sqlx::query_scalar("select detail from registrations where code = 'limit_exceeded'")
         .fetch_one(&factory.database.pool)

@@ -94,7 +94,7 @@ async fn three_workers_share_one_quota_and_use_it() {
     for worker in workers {
         worker.await.unwrap().unwrap();
     }
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1000)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 1000)]));
     watched.assert_no_second_is_crowded();
     watched.assert_quota_is_used();
 }
@@ -124,7 +124,7 @@ async fn what_aws_really_allows_is_learnt() {
         Factory::with(muster_sandbox::SandboxSettings { rates: Rates::all(60.0), ..Default::default() }, 200.0).await;
     factory.enqueue(&factory.leaves(800)).await;
     let metrics = factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 800)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 800)]));
 
     let mut calls = factory.sandbox.ledger().calls();
     calls.retain(|call| call.operation == OPERATION);

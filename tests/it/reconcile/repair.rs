@@ -24,7 +24,7 @@ async fn what_is_missing_is_registered_again_also_what_was_gone_before() {
     assert_eq!((code, &found["n_gone_before"]), (Some(0), &json!(0)), "they wait already: {found}");
 
     site.factory.drain().await;
-    assert_eq!(site.factory.ends().await, [(Code::Ok, 4)].into());
+    assert_eq!(site.factory.outcomes().await, [(Code::Ok, 4)].into());
     for pem in &pems {
         assert!(site.factory.sandbox.ledger().certificate(id(pem)).is_some());
     }
@@ -50,7 +50,7 @@ async fn what_ended_badly_and_is_there_is_sent_again_and_found() {
     site.factory.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, effect).calls(1)).unwrap();
     site.register(&pems[..1]).await;
     site.register(&pems[1..]).await;
-    assert_eq!(site.factory.ends().await, [(Code::Ok, 1), (Code::InvalidRequest, 1)].into());
+    assert_eq!(site.factory.outcomes().await, [(Code::Ok, 1), (Code::InvalidRequest, 1)].into());
     let (code, found) = site.reconcile("--yes").await;
     assert_eq!((code, counts(&found)), (Some(6), [0, 0, 1, 0]), "{found}");
     assert_eq!(found["ended_otherwise"]["codes"], json!({ "invalid_request": 1 }));
@@ -59,7 +59,7 @@ async fn what_ended_badly_and_is_there_is_sent_again_and_found() {
     let (code, found) = site.reconcile("--yes --repair").await;
     assert_eq!((code, &found["done"]["n_sent_again"]), (Some(6), &json!(1)), "{found}");
     site.factory.drain().await;
-    assert_eq!(site.factory.ends().await, [(Code::Ok, 1), (Code::Exists, 1)].into());
+    assert_eq!(site.factory.outcomes().await, [(Code::Ok, 1), (Code::Exists, 1)].into());
     assert_counters_equal_the_rows(&site.factory.database).await;
 }
 
@@ -82,6 +82,6 @@ async fn a_row_without_its_certificate_is_gone_and_must_be_given_again() {
     assert!(stdout.contains("resend 1 of them with `muster enqueue`"), "{stdout}");
     assert!(stdout.ends_with("0 jobs are resent as soon as a worker runs\n"), "{stdout}");
     site.register(&pems).await;
-    assert_eq!(site.factory.ends().await, [(Code::Ok, 1)].into());
+    assert_eq!(site.factory.outcomes().await, [(Code::Ok, 1)].into());
     assert_counters_equal_the_rows(&site.factory.database).await;
 }

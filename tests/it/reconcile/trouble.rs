@@ -100,7 +100,7 @@ async fn an_interrupt_changes_nothing() {
     };
     site.factory.until("it asks for the certificate", async |factory| asked(factory)).await;
     program.signal("INT");
-    let (code, _, said) = program.end().await;
+    let (code, _, said) = program.wait().await;
     assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("interrupted: nothing was changed"), "{said}");
     assert_eq!(site.everything().await, before);
@@ -118,7 +118,7 @@ async fn a_list_that_the_server_lost_is_not_compared() {
     let program = site.factory.spawn(&["reconcile", "--yes", "--rate", "1000"]);
     until_asked(&site).await;
     sqlx::query("truncate listed").execute(&site.factory.database.pool).await.unwrap();
-    let (code, stdout, said) = program.end().await;
+    let (code, stdout, said) = program.wait().await;
     assert_eq!((code, stdout.as_str()), (Some(1), ""), "{said}");
     assert!(said.contains("the list from AWS is lost\nhint: run it again"), "{said}");
     assert_eq!(site.everything().await, before);

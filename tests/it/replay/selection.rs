@@ -47,13 +47,13 @@ async fn what_was_asked_for_is_listed_and_audited() {
     let (_, stdout, _) = replay(&factory, &["list"]).await;
     assert!(stdout.contains("0 of 0 sent"), "{stdout}");
 
-    let (code, stdout, _) = factory.spawn(&["audit", "--json"]).end().await;
+    let (code, stdout, _) = factory.spawn(&["audit", "--json"]).wait().await;
     let audited: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(
         (code, &audited[0]["action"], &audited[0]["detail"]["expected"]),
         (Some(0), &"replay".into(), &2.into())
     );
-    let (_, stdout, _) = factory.spawn(&["audit", "--limit", "1"]).end().await;
+    let (_, stdout, _) = factory.spawn(&["audit", "--limit", "1"]).wait().await;
     assert_eq!(stdout.lines().count(), 1);
 }
 

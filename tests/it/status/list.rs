@@ -109,5 +109,5 @@ async fn a_list_is_watched_until_somebody_stops_it() {
     tokio::io::AsyncBufReadExt::read_line(&mut out, &mut line).await.unwrap();
     assert_eq!(line, "stopped: no worker is running\n", "a line where there is no terminal");
     program.signal("INT");
-    assert_eq!(program.end().await.0, Some(130));
+    assert_eq!(program.wait().await.0, Some(130));
 }

@@ -69,8 +69,8 @@ async fn a_worker_notes_what_it_reads_and_counts_what_is_missing() {
             .until("the gauge shows it", async |_| worker.metrics().await.contains("\nmuster_batch_missing_jobs 3\n"))
             .await;
     }
-    one.end().await;
-    other.end().await;
+    one.stop().await;
+    other.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

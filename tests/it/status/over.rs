@@ -39,7 +39,7 @@ async fn waiting_begins_before_the_first_end_and_ends_with_the_last() {
     factory.drain().await;
     send(&factory, &pems[3..], 6).await;
     factory.drain().await;
-    let (code, text, said) = waits.end().await;
+    let (code, text, said) = waits.wait().await;
     assert_eq!(code, Some(0), "{said}");
     assert!(text.starts_with("batch batch: complete, 6 of 6 certificates have an outcome\n"), "{text}");
 }
@@ -67,9 +67,9 @@ async fn waiting_ends_when_what_has_no_end_is_missing() {
     assert!(waits.0.try_wait().unwrap().is_none(), "without a worker, nobody knows what is in the queues");
     let worker = factory.serve().await;
     quiet_for(&factory.database, "2 minutes").await;
-    let (code, text, _) = waits.end().await;
+    let (code, text, _) = waits.wait().await;
     let said = rest_of(said).await;
-    worker.end().await;
+    worker.stop().await;
     let missing = "1 missing: announced, no outcome, and the queues have been empty for 2 min";
     assert_eq!(code, Some(6), "{said}");
     assert!(said.contains(&format!("problem: {missing}")), "{said}");
@@ -84,8 +84,8 @@ async fn a_batch_of_unknown_size_or_name_is_over_when_nothing_more_comes() {
     let (waits, _said) = wait_for(&factory, &[]).await;
     let worker = factory.serve().await;
     quiet_for(&factory.database, "3 minutes").await;
-    assert_eq!(waits.end().await.0, Some(0));
-    worker.end().await;
+    assert_eq!(waits.wait().await.0, Some(0));
+    worker.stop().await;
 }
 
 /// Premise: two idle minutes made every batch that had just been sent unknown, and the script failed.
@@ -103,7 +103,7 @@ async fn an_unknown_batch_is_waited_for_however_long_the_queues_were_empty() {
     assert_eq!(line, wanted);
     waits.signal("INT");
     assert_eq!(waits.0.wait().await.unwrap().code(), Some(130));
-    worker.end().await;
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +112,7 @@ async fn waiting_is_interrupted_in_order() {
     let (mut program, _said) = wait_for(&factory, &[]).await;
     assert!(program.0.try_wait().unwrap().is_none());
     program.signal("INT");
-    assert_eq!(program.end().await.0, Some(130));
+    assert_eq!(program.wait().await.0, Some(130));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +161,7 @@ async fn a_batch_is_watched_until_it_is_complete() {
     factory.drain().await;
     out.read_to_string(&mut text).await.unwrap();
     assert!(text.ends_with("\nbatch batch: complete, 4 of 4 certificates have an outcome\n"), "{text}");
-    assert_eq!(program.end().await.0, Some(0));
+    assert_eq!(program.wait().await.0, Some(0));
 }
 
 /// Uses a pseudo-terminal from `script`, if the machine has it.
