@@ -19,11 +19,11 @@ fn fault(operation: ApiOperation, effect: Effect, calls: u64) -> Fault {
 /// Creates a factory whose workers wait only briefly between attempts.
 async fn factory() -> Factory {
     let mut factory = Factory::new(1000.0).await;
-    hasten(&mut factory.config);
+    shorten_timeouts(&mut factory.config);
     factory
 }
 
-fn hasten(config: &mut Config) {
+fn shorten_timeouts(config: &mut Config) {
     let short = |ms| Duration::from_millis(ms).into();
     (config.retry.first_wait, config.retry.max_wait, config.retry.limited_first_wait) = (short(5), short(40), short(5));
     config.breakers.target_probe = short(10);
@@ -163,7 +163,7 @@ async fn a_long_throttle_blames_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_keep_the_rate_too() {
     let mut factory = Factory::new(50.0).await;
-    hasten(&mut factory.config);
+    shorten_timeouts(&mut factory.config);
     let effect = error("InternalFailureException", 500, false);
     let fault = fault(ApiOperation::RegisterCertificate, effect, 100);
     factory.sandbox.faults().set(fault).unwrap();

@@ -174,7 +174,7 @@ BUGS = [
         "                ) + make_interval(secs => $4 / rate),\n",
         "                ) + make_interval(secs => $4 / rate / 1.1),\n",
         IT,
-        "quota::eight_leasers_at_once_find_no_two_places_alike",
+        "quota::eight_concurrent_leasers_get_distinct_permits",
     ),
     bug(
         "a full bucket at the start",
@@ -182,7 +182,7 @@ BUGS = [
         "clock_timestamp() + make_interval(secs => 1 / $4))",
         "clock_timestamp() - make_interval(secs => 1 / $4))",
         IT,
-        "quota::a_new_quota_has_saved_up_nothing",
+        "quota::a_new_quota_starts_without_a_burst",
     ),
     bug(
         "a limiter per process",
@@ -209,7 +209,7 @@ BUGS = [
         "                    greatest(\n"
         "                        (select free from seen) -",
         IT,
-        "quota::eight_leasers_at_once_find_no_two_places_alike",
+        "quota::eight_concurrent_leasers_get_distinct_permits",
     ),
     bug(
         "an idle hour is saved up",
@@ -217,7 +217,7 @@ BUGS = [
         "clock_timestamp() - make_interval(secs => greatest($5, floor(rate * $6)) / rate / 2)",
         "next_free - make_interval(secs => greatest($5, floor(rate * $6)) / rate / 2)",
         IT,
-        "quota::an_idle_quota_grants_no_more_than_its_burst_of_the_past",
+        "quota::an_idle_quota_grants_at_most_its_burst",
     ),
     bug(
         "every throttle cuts",
@@ -225,7 +225,7 @@ BUGS = [
         "and (cut_at < $4 and $4 <= clock_timestamp() or cut_at > clock_timestamp())",
         "and $4 <= clock_timestamp()",
         IT,
-        "quota::a_throttle_cuts_once_for_all_places_granted_before_it",
+        "quota::a_throttle_cuts_once_for_all_permits_granted_before",
     ),
     bug(
         "no floor",
@@ -241,7 +241,7 @@ BUGS = [
         "least($9 * clean_seconds, $10)",
         "least($9 * extract(epoch from clock_timestamp() - cut_at)::float8, $10)",
         IT,
-        "quota::no_rate_rises_while_nobody_leases",
+        "quota::the_rate_rises_only_while_permits_are_leased",
     ),
     bug(
         "a restart forgets what was learnt",
@@ -249,7 +249,7 @@ BUGS = [
         "        where q.ceiling <> excluded.ceiling\";\n",
         "        where q.ceiling <= excluded.ceiling\";\n",
         IT,
-        "quota::another_ceiling_is_taken_at_once_and_the_same_at_a_restart_changes_nothing",
+        "quota::a_new_ceiling_applies_at_once_and_an_unchanged_one_keeps_the_rate",
     ),
     bug(
         "late places are used",
@@ -497,7 +497,7 @@ BUGS = [
         "release_issuers(db, &page.authorities).await",
         "release_issuers(db, &[]).await",
         IT,
-        "operations::mixed::devices_wait_for_a_ca_that_was_refused_and_are_sent_again_when_it_is_in",
+        "operations::mixed::devices_of_a_refused_ca_wait_until_it_is_registered",
     ),
     bug(
         "a conflict is final",
@@ -505,7 +505,7 @@ BUGS = [
         "NextStep::Finish(Code::CertificateConflict) if self.name_ca(admitted).await? => {}",
         "",
         IT,
-        "operations::namesakes::a_conflict_is_answered_with_the_ca_that_the_ledger_knows",
+        "operations::namesakes::a_conflict_is_retried_with_the_ca_from_the_ledger",
     ),
     bug(
         "every device of a shared name meets the conflict",
@@ -513,7 +513,7 @@ BUGS = [
         "        self.name_ca_where_shared(admitted);\n",
         "",
         IT,
-        "operations::namesakes::a_conflict_is_answered_with_the_ca_that_the_ledger_knows",
+        "operations::namesakes::a_conflict_is_retried_with_the_ca_from_the_ledger",
     ),
     bug(
         "a state parks what has no CA",
@@ -521,7 +521,7 @@ BUGS = [
         "if self == Self::IssuerInactive { Self::Refused(Code::CertificateState) } else { self }",
         "self",
         IT,
-        "operations::exceptions::certificate_state_is_refused_where_aws_looks_for_no_ca",
+        "operations::exceptions::certificate_state_is_refused_if_no_issuer_is_needed",
     ),
     bug(
         "a CA and a device are one",
@@ -529,7 +529,7 @@ BUGS = [
         "is_of_ca: job.operation().is_of_ca(), id",
         "is_of_ca: false, id",
         IT,
-        "operations::mixed::a_ca_and_a_device_with_one_certificate_are_two",
+        "operations::mixed::one_certificate_can_be_a_ca_and_a_device",
     ),
     bug(
         "the registration code is asked for each CA",
@@ -537,7 +537,7 @@ BUGS = [
         "Some(last) if last.code.is_some() || last.at.elapsed() < CODE_PAUSE => last.code.clone(),",
         "Some(last) if last.code.is_none() && last.at.elapsed() < CODE_PAUSE => None,",
         IT,
-        "operations::code::the_registration_code_is_asked_for_once",
+        "operations::code::the_registration_code_is_requested_once",
     ),
     bug(
         "an idle operation counts as working",
@@ -553,7 +553,7 @@ BUGS = [
         "pools.insert((name.parse()?, operation), permits.clone());",
         "for &its in Operation::VARIANTS { pools.insert((name.parse()?, its), permits.clone()); }",
         IT,
-        "operations::mixed::a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_operation",
+        "operations::mixed::a_mixed_queue_drains_correctly_at_each_operations_rate",
     ),
     bug(
         "the rate of one operation for all",
@@ -561,7 +561,7 @@ BUGS = [
         "config.targets[names[0]].rates.of(operation)",
         "config.targets[names[0]].rates.register_certificate",
         IT,
-        "operations::mixed::a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_operation",
+        "operations::mixed::a_mixed_queue_drains_correctly_at_each_operations_rate",
     ),
     bug(
         "a limit names nobody",
@@ -569,7 +569,7 @@ BUGS = [
         "match name_them(namesakes) {",
         "match name_them(&namesakes[..0]) {",
         IT,
-        "operations::namesakes::an_eleventh_ca_of_one_name_is_exhausted_and_the_ten_are_named",
+        "operations::namesakes::an_eleventh_ca_of_one_name_is_exhausted_and_names_the_ten",
     ),
     bug(
         "a conflict is decided without the ledger",
@@ -577,7 +577,7 @@ BUGS = [
         "self.ask_ledger(|| self.authorities_of(admitted, name)).await?;",
         "self.authorities_of(admitted, name).await.unwrap_or_default();",
         IT,
-        "operations::namesakes::a_conflict_waits_for_a_ledger_that_cannot_tell_the_ca",
+        "operations::namesakes::a_conflict_waits_while_the_ledger_is_unavailable",
     ),
     # Operator commands.
     bug(
@@ -626,7 +626,7 @@ BUGS = [
         "        board.holds.refresh(insist(async || connections.ledger.open_holds().await).await?);\n",
         "",
         IT,
-        "pause::while_all_is_paused_nothing_is_received",
+        "pause::nothing_is_received_while_everything_is_paused",
     ),
     bug(
         "a call that was under way resumes a pause",
@@ -730,7 +730,7 @@ BUGS = [
         "changes.change(key, -1, row.try_get(\"status_differs\")?);",
         "changes.change(key, 0, row.try_get(\"status_differs\")?);",
         IT,
-        "prune::the_counters_are_right_after_every_page_beside_live_work",
+        "prune::counters_stay_exact_while_jobs_finish",
     ),
     bug(
         "what is under way is dropped",
@@ -738,7 +738,7 @@ BUGS = [
         "\n            and (r.request is null or (r.waits_for is null and r.sent_again_at is null))",
         "",
         IT,
-        "prune::what_is_under_way_stays_and_counts",
+        "prune::rows_in_progress_are_kept_and_counted",
     ),
     # Nothing is ignored silently, and no CA is sent instead of a device certificate.
     bug(
@@ -895,7 +895,7 @@ BUGS = [
         "result.unwrap_or_else(|| Err(not_mentioned()))",
         "result.unwrap_or(Ok(()))",
         IT,
-        "odd_answers::what_an_answer_does_not_call_sent_is_sent_again",
+        "odd_answers::messages_not_confirmed_as_sent_are_resent",
     ),
     bug(
         "an answer that mentions no entry counts as done",
@@ -903,7 +903,7 @@ BUGS = [
         "    if n > 0 && results.iter().all(Option::is_none) {\n        return Err(QueueError::odd(operation, \"entries\"));",
         "    if n > 0 && results.iter().all(Option::is_none) {\n        return Ok(vec![Ok(()); n]);",
         IT,
-        "odd_answers::a_delete_of_which_the_answer_says_nothing_is_made_again",
+        "odd_answers::an_unconfirmed_delete_is_retried",
     ),
     bug(
         "the checksum of a body is not looked at",
@@ -911,7 +911,7 @@ BUGS = [
         "if hex::encode(Md5::digest(body)) == md5 {",
         "if md5.len() == 32 {",
         IT,
-        "odd_answers::a_body_that_changes_on_its_way_is_sent_again",
+        "odd_answers::a_body_corrupted_in_transit_is_resent",
     ),
     bug(
         "a registration without an id counts as one with another id",
@@ -927,7 +927,7 @@ BUGS = [
         "if REQUEST_ID.iter().any(|name| headers.contains_key(*name)) {",
         "if status == 403 || REQUEST_ID.iter().any(|name| headers.contains_key(*name)) {",
         IT,
-        "odd_answers::a_page_of_a_proxy_is_trouble_on_the_way_and_no_denial",
+        "odd_answers::a_proxy_page_is_an_outage_not_a_denial",
     ),
     bug(
         "a queue that does not say how full it is counts as empty",
@@ -943,7 +943,7 @@ BUGS = [
         "let is_hurried = asked_at.elapsed() < wait / 2;",
         "let is_hurried = asked_at.elapsed() > 2 * wait;",
         IT,
-        "odd_answers::an_empty_queue_that_does_not_wait_is_asked_ever_less_often",
+        "odd_answers::receives_back_off_when_long_polls_return_at_once",
     ),
     bug(
         "a denial by KMS is an outage",
@@ -951,7 +951,7 @@ BUGS = [
         "kms(code).is_some_and(|rest| !rest.starts_with(\"Throttl\"))",
         "kms(code).is_some_and(str::is_empty)",
         IT,
-        "odd_answers::a_key_that_may_not_be_used_is_a_denial_and_no_outage",
+        "odd_answers::a_denied_kms_key_is_a_denial_not_an_outage",
     ),
     bug(
         "what a replay sent is counted when it is noted",
@@ -1174,7 +1174,7 @@ BUGS = [
         "address.is_loopback() || CREDENTIALS.contains(&address)",
         "address.is_loopback() && !CREDENTIALS.contains(&address)",
         IT,
-        "proxies::credentials_are_not_asked_for_through_the_proxy",
+        "proxies::credentials_are_never_requested_through_the_proxy",
     ),
     bug(
         "NO_PROXY=* is for names only",
@@ -1182,7 +1182,7 @@ BUGS = [
         'host.trim() == "*"',
         'host.trim() == "**"',
         IT,
-        "proxies::no_proxy_for_all_hosts_is_for_addresses_too",
+        "proxies::no_proxy_for_all_hosts_covers_addresses",
     ),
     bug(
         "a credential_process runs for everyone who needs it",
@@ -1214,7 +1214,7 @@ BUGS = [
         "(400..500).contains(&status) && status != 429",
         "status >= 400",
         IT,
-        "odd_answers::trouble_of_sts_is_no_denial",
+        "odd_answers::sts_trouble_is_not_a_denial",
     ),
     bug(
         "what SQS calls the sender's fault is never sent again",
@@ -1351,7 +1351,7 @@ BUGS = [
         "next_free - greatest(leased_at - clock_timestamp(), interval '0'),",
         "next_free - greatest(leased_at - leased_at, interval '0'),",
         IT,
-        "quota::a_clock_that_was_set_back_holds_no_lease_up_and_grants_no_place_twice",
+        "quota::a_clock_set_back_neither_blocks_leases_nor_repeats_permits",
     ),
     # Messages of the tool.
     bug(
@@ -1424,7 +1424,7 @@ BUGS = [
         "is_recent: last_ago < RECENT,",
         "is_recent: last_ago > RECENT,",
         IT,
-        "prune::a_batch_of_the_last_day_is_refused_unless_forced",
+        "prune::pruning_a_recent_batch_needs_force",
     ),
     bug(
         "the turn to migrate is asked for in one transaction",

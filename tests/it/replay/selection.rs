@@ -58,7 +58,7 @@ async fn what_was_asked_for_is_listed_and_audited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slips_of_the_pen_are_told() {
+async fn typos_are_reported() {
     let factory = Factory::new(1000.0).await;
     for (arguments, exit, words) in [
         (vec!["nothing-like-it", "--yes"], 1, "the ledger does not know batch `nothing-like-it`"),
