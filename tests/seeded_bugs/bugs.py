@@ -33,7 +33,7 @@ BUGS = [
         "            }\n"
         "            let committed = if ended.is_empty()",
         IT,
-        "unstorable::a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_other",
+        "unstorable::an_unwritable_row_keeps_its_message_and_delays_no_other",
     ),
     bug(
         "ignoring Failed entries",
@@ -41,7 +41,7 @@ BUGS = [
         "(entry.id, Err(EntryError { code, message, is_senders_fault }))",
         "(entry.id, Some(EntryError { code, message, is_senders_fault }).filter(|_| false).map_or(Ok(()), Err))",
         IT,
-        "trouble::an_entry_that_sqs_did_not_delete_is_deleted_on_the_next_try",
+        "trouble::a_failed_delete_is_retried",
     ),
     bug(
         "no heartbeat",
@@ -49,7 +49,7 @@ BUGS = [
         "helpers.spawn(essential.run(heartbeat.run()));",
         "drop(heartbeat);",
         IT,
-        "trouble::a_call_that_takes_longer_than_the_visibility_time_out_is_not_made_twice",
+        "trouble::a_call_longer_than_the_visibility_timeout_is_not_repeated",
     ),
     bug(
         "nothing given back",
@@ -57,7 +57,7 @@ BUGS = [
         "recorder.ack(Ack::GiveBack, released, &last),",
         "async { drop(released) },",
         IT,
-        "service::a_terminated_worker_ends_in_order_and_gives_back_what_it_holds",
+        "service::a_terminated_worker_exits_cleanly_and_releases_its_messages",
     ),
     bug(
         "no bisect",
@@ -73,7 +73,7 @@ BUGS = [
         "if error.is_rows_fault() {",
         "if true {",
         IT,
-        "unstorable::a_full_disk_is_tried_again_with_the_whole_page",
+        "unstorable::on_a_full_disk_the_whole_page_is_retried",
     ),
     # No wrong blame.
     bug(
@@ -82,7 +82,7 @@ BUGS = [
         "Kind::Exists => NextStep::Finish(Code::Exists)",
         "Kind::Exists => NextStep::Finish(Code::InvalidRequest)",
         IT,
-        "trouble::an_answer_that_was_lost_is_found_on_the_retry",
+        "trouble::a_lost_answer_is_found_on_retry",
     ),
     bug(
         "a lost answer is forgotten",
@@ -90,7 +90,7 @@ BUGS = [
         "                self.is_answer_lost |= error.may_be_executed;\n",
         "",
         IT,
-        "trouble::an_answer_that_was_lost_is_found_on_the_retry",
+        "trouble::a_lost_answer_is_found_on_retry",
     ),
     bug(
         "throttles count",
@@ -114,7 +114,7 @@ BUGS = [
         "(given != id).then(",
         "(given != id && false).then(",
         IT,
-        "trouble::an_id_that_is_not_the_certificates_is_no_success",
+        "trouble::a_wrong_certificate_id_is_not_a_success",
     ),
     bug(
         "no breaker for denials",
@@ -158,7 +158,7 @@ BUGS = [
         "                answer = self.call(admitted).await;\n"
         "            }\n",
         IT,
-        "trouble::retries_keep_the_rate_too",
+        "trouble::retries_stay_within_the_rate",
     ),
     bug(
         "the SDK retries too",
@@ -166,7 +166,7 @@ BUGS = [
         "            .retry_config(RetryConfig::disabled())\n",
         "",
         IT,
-        "trouble::trouble_before_the_call_ran_ends_registered",
+        "trouble::a_call_that_was_not_executed_is_retried",
     ),
     bug(
         "a tenth too fast",
@@ -285,7 +285,7 @@ BUGS = [
         "match known.filter(|_| !admitted.job.verify) {",
         "match known.filter(|_| false) {",
         IT,
-        "service::a_certificate_with_a_good_row_costs_no_call_in_another_batch",
+        "service::a_registered_certificate_costs_no_call_in_another_batch",
     ),
     bug(
         "known in any account and region",
@@ -341,7 +341,7 @@ BUGS = [
         "if later.message_id != self.message_id {",
         "if true {",
         IT,
-        "trouble::a_message_that_a_stale_receipt_did_not_delete_costs_no_second_call",
+        "trouble::a_stale_receipt_costs_no_second_call",
     ),
     bug(
         "the later end wins",
@@ -375,7 +375,7 @@ BUGS = [
         ".find(|_| false);",
         IT,
         "input::bodies::every_input_ends_for_its_precise_reason",
-        "precheck::rejections::every_cause_has_its_code_and_every_code_its_cause",
+        "precheck::rejections::every_cause_and_every_code_is_covered",
     ),
     bug(
         "a private key is kept",
@@ -383,7 +383,7 @@ BUGS = [
         "|| outcome.code == Code::PrivateKey",
         "",
         IT,
-        "secrecy::a_service_in_trouble_gives_no_secret_away",
+        "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
         "a private key in quarantine",
@@ -391,7 +391,7 @@ BUGS = [
         "pem::blank_private_keys(&no_job.body)",
         "no_job.body.clone()",
         IT,
-        "secrecy::a_service_in_trouble_gives_no_secret_away",
+        "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
         "a private key behind escapes in quarantine",
@@ -408,7 +408,7 @@ BUGS = [
         "",
         IT,
         "input::message::an_error_repeats_nothing_that_may_be_a_secret",
-        "secrecy::a_service_in_trouble_gives_no_secret_away",
+        "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
         "a job is logged",
@@ -416,7 +416,7 @@ BUGS = [
         'debug!(message_id = delivery.message_id, %warning, "forwarded with a warning");',
         'debug!(pem = job.request.pem(), %warning, "forwarded with a warning");',
         IT,
-        "secrecy::a_service_in_trouble_gives_no_secret_away",
+        "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
         "a body is logged",
@@ -424,7 +424,7 @@ BUGS = [
         'warn!(message_id = delivery.message_id, reason = no_job.error.code(), "a message is not a job");',
         'warn!(?no_job.body, reason = no_job.error.code(), "a message is not a job");',
         IT,
-        "secrecy::a_service_in_trouble_gives_no_secret_away",
+        "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
         "a panic prints a body",
@@ -432,7 +432,7 @@ BUGS = [
         '.field("bytes", &self.body.len())',
         '.field("body", &self.body)',
         IT,
-        "secrecy::what_a_panic_may_print_holds_no_secret",
+        "secrecy::debug_output_holds_no_secret",
     ),
     bug(
         "the password is shown",
@@ -440,7 +440,7 @@ BUGS = [
         "serializer.serialize_str(&mask(url.expose_secret()))",
         "serializer.serialize_str(url.expose_secret())",
         IT,
-        "secrecy::commands_give_no_secret_away",
+        "secrecy::commands_leak_no_secret",
     ),
     bug(
         "an unknown parameter of the URL is logged",
@@ -448,7 +448,7 @@ BUGS = [
         "tracing::subscriber::with_default(NoSubscriber::new(), || PgConnectOptions::from_str(url))",
         "PgConnectOptions::from_str(url)",
         IT,
-        "secrecy::a_wrong_database_gives_no_password_away",
+        "secrecy::a_wrong_database_url_leaks_no_password",
     ),
     bug(
         "a text of AWS makes lines",
@@ -586,7 +586,7 @@ BUGS = [
         "coalesce(r.replay, 0) < $11",
         "(coalesce(r.replay, 0) < $11 or true)",
         IT,
-        "replay::choosing::what_a_later_replay_had_sent_again_an_earlier_one_leaves_alone",
+        "replay::choosing::an_earlier_replay_skips_rows_resent_by_a_later_one",
     ),
     bug(
         "pressing twice is two replays",
@@ -594,7 +594,7 @@ BUGS = [
         "sqlx::query_scalar(insert).bind(wish.filter.to_json())",
         "sqlx::query_scalar(insert).bind(wish.filter.to_json() + &\" \".repeat(fastrand::usize(..1000)))",
         IT,
-        "replay::pressing_twice_is_one_replay",
+        "replay::starting_twice_is_one_replay",
     ),
     bug(
         "a replay chooses what failed after it",
@@ -602,7 +602,7 @@ BUGS = [
         "and (r.recorded_at <= $12 or r.recorded_at > clock_timestamp())",
         "and $12 is not null",
         IT,
-        "replay::choosing::what_ended_after_the_replay_was_asked_for_is_not_chosen",
+        "replay::choosing::rows_finished_after_the_request_are_not_chosen",
     ),
     bug(
         "a crash ends a replay",
@@ -618,7 +618,7 @@ BUGS = [
         "let n = stop_waiting_for(&mut transaction, number).await?;",
         "let n = 0;",
         IT,
-        "replay::a_replay_that_is_cancelled_sends_nothing_more",
+        "replay::a_cancelled_replay_sends_nothing_more",
     ),
     bug(
         "a pause is seen too late",
@@ -650,7 +650,7 @@ BUGS = [
         "let described = self.inventory.describe(id).await?;\n                said.push(Listed { id, status: described.map(|its| its.status) });",
         "said.push(Listed { id, status: None });",
         IT,
-        "reconcile::scope::a_sample_asks_for_certificates_that_chance_chooses",
+        "reconcile::scope::a_sample_describes_random_certificates",
     ),
     bug(
         "what came back meanwhile is gone",
@@ -658,7 +658,7 @@ BUGS = [
         "            and r.ended_at = k.ended_at and r.n_attempts = k.n_attempts\n",
         "",
         IT,
-        "reconcile::rows::a_row_that_aws_was_called_for_meanwhile_stays_as_it_is",
+        "reconcile::rows::rows_called_for_meanwhile_are_not_changed",
     ),
     bug(
         "what is gone keeps no request",
@@ -666,7 +666,7 @@ BUGS = [
         "request: request.clone(),",
         "request: None,",
         IT,
-        "reconcile::repair::what_is_missing_is_registered_again_also_what_was_gone_before",
+        "reconcile::repair::repair_registers_missing_certificates_again",
     ),
     bug(
         "marking miscounts",
@@ -674,7 +674,7 @@ BUGS = [
         "                counted.disappears(&row, status);\n",
         "",
         IT,
-        "reconcile::what_was_deleted_at_aws_is_gone_and_is_registered_again_when_it_is_given_again",
+        "reconcile::a_certificate_deleted_at_aws_is_gone_and_can_be_registered_again",
     ),
     bug(
         "missing before the queues were empty for long",
@@ -812,7 +812,7 @@ BUGS = [
         "let is_sure = leaf.authority_key_id().is_some();",
         "let is_sure = true;",
         IT,
-        "precheck::warnings::a_leaf_without_key_id_belongs_to_the_known_ca_of_its_issuers_name",
+        "precheck::warnings::a_leaf_without_key_id_is_matched_to_its_ca_by_name",
     ),
     bug(
         "a rejects file announces a batch",
@@ -846,7 +846,7 @@ BUGS = [
         "(row.serial, row.certificate) = (None, None);",
         "row.serial = None;",
         IT,
-        "unstorable::an_outcome_is_recorded_where_postgres_refuses_every_value_that_nothing_depends_on",
+        "unstorable::an_outcome_is_recorded_even_without_any_optional_value",
     ),
     bug(
         "a cut-off index build counts as finished",
@@ -959,7 +959,7 @@ BUGS = [
         "n_chosen - n_not_sent - case",
         "n_sent + 0 * n_chosen + 0 * n_not_sent + 0 * case",
         IT,
-        "replay::a_job_that_ends_before_its_sending_is_noted_counts_as_sent",
+        "replay::a_job_finished_before_its_sending_is_recorded_counts_as_sent",
     ),
     bug(
         "a page is written again after a COMMIT in doubt",
@@ -1117,7 +1117,7 @@ BUGS = [
         '.with_target("aws", LevelFilter::INFO)',
         '.with_target("aws", LevelFilter::TRACE)',
         IT,
-        "secrecy::a_service_in_trouble_gives_no_secret_away",
+        "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
         "base64 is not looked into for private keys",
@@ -1125,7 +1125,7 @@ BUGS = [
         "usize::from(digits.len() % 4 == 1)]).ok()",
         "usize::from(digits.len() % 4 == 1)]).ok().filter(Vec::is_empty)",
         IT,
-        "secrecy::a_service_in_trouble_gives_no_secret_away",
+        "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
         "a wrapped job is just no job",
@@ -1141,7 +1141,7 @@ BUGS = [
         "body.strip_prefix('\\u{feff}')",
         "body.strip_prefix('\\u{fffe}')",
         IT,
-        "wrapped::a_job_with_a_byte_order_mark_is_done",
+        "wrapped::a_job_with_a_byte_order_mark_is_accepted",
     ),
     bug(
         "the brackets of an IPv6 address are a part of its name",
@@ -1222,7 +1222,7 @@ BUGS = [
         "self.is_senders_fault && is_of_entry",
         "self.is_senders_fault || is_of_entry",
         IT,
-        "sender::what_sqs_did_not_take_waits_and_is_sent_later",
+        "sender::messages_not_accepted_by_sqs_are_sent_later",
     ),
     bug(
         "a message without a checksum is believed",
@@ -1262,7 +1262,7 @@ BUGS = [
         "error!(%fault, \"an outcome cannot be recorded at all",
         "error!(?fault, \"an outcome cannot be recorded at all",
         IT,
-        "secrecy::an_error_of_the_database_gives_no_row_away",
+        "secrecy::a_database_error_leaks_no_row",
     ),
     bug(
         "a time-out of the role for locks cuts a build off",
@@ -1311,7 +1311,7 @@ BUGS = [
         "bytes.starts_with(OPENSSH) || begins_der_key(bytes)",
         "bytes.starts_with(OPENSSH) || (false && begins_der_key(bytes))",
         IT,
-        "secrecy::a_service_in_trouble_gives_no_secret_away",
+        "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
         "a private JSON Web Key is none",
@@ -1319,7 +1319,7 @@ BUGS = [
         "holds_private_key(&form) || is_private_jwk(&form)",
         "holds_private_key(&form) || (false && is_private_jwk(&form))",
         IT,
-        "secrecy::a_service_in_trouble_gives_no_secret_away",
+        "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
         "a FIFO is read as the file of the URL",
@@ -1335,7 +1335,7 @@ BUGS = [
         "if answered == Some(asked) {",
         "if answered.is_some() {",
         IT,
-        "reconcile::trouble::what_is_said_of_another_certificate_is_not_believed",
+        "reconcile::trouble::an_answer_about_another_certificate_is_ignored",
     ),
     bug(
         "a list without an end is read for ever",
@@ -1408,7 +1408,7 @@ BUGS = [
         "    wake_queues(db).await\n",
         "    let _ = wake_queues;\n    Ok(())\n",
         IT,
-        "situation::a_send_a_receive_and_an_outcome_each_end_the_quiet",
+        "situation::sends_receives_and_outcomes_each_count_as_activity",
     ),
     bug(
         "status writes into the ledger",
@@ -1416,7 +1416,7 @@ BUGS = [
         "        let missing = self.missing_jobs().await?;\n",
         "        self.count_missing().await?;\n        let missing = self.missing_jobs().await?;\n",
         IT,
-        "situation::whoever_may_only_read_can_ask_for_the_status",
+        "situation::status_needs_only_read_access",
     ),
     bug(
         "a recent batch is pruned",

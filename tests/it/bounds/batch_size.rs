@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::factory::{BATCH, Factory};
 use crate::ledger::page;
-use crate::status::missing::quiet_for;
+use crate::status::missing::set_queues_empty_for;
 use crate::status::{numbers, status};
 
 /// Values of `batchSize` in an otherwise valid job, and why the body is then not a job.
@@ -63,7 +63,7 @@ async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_wo
             .unwrap();
     }
     sqlx::query("update batches set announced = 9223372036854775807").execute(&factory.database.pool).await.unwrap();
-    quiet_for(&factory.database, "5 minutes").await;
+    set_queues_empty_for(&factory.database, "5 minutes").await;
 
     assert_eq!(factory.ledger.missing_jobs().await.unwrap(), Some(i64::MAX.cast_unsigned()), "at least so many");
     let worker = factory.serve().await;
