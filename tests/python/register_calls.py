@@ -1,4 +1,4 @@
-"""Helpers for the rows about the register calls. They check each answer against AWS's own model, which boto3 contains."""
+"""Helpers for the rows about the register calls. They check each answer against AWS's model, which boto3 contains."""
 
 from botocore.exceptions import ClientError
 from sandbox_client import ACCOUNT, client, id_of, pem

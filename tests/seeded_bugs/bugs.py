@@ -52,7 +52,7 @@ BUGS = [
         "trouble::a_call_longer_than_the_visibility_timeout_is_not_repeated",
     ),
     bug(
-        "nothing given back",
+        "held messages are not released",
         "src/engine/recorder.rs",
         "recorder.ack(Ack::GiveBack, released, &last),",
         "async { drop(released) },",
@@ -60,7 +60,7 @@ BUGS = [
         "service::a_terminated_worker_exits_cleanly_and_releases_its_messages",
     ),
     bug(
-        "no bisect",
+        "a refused page is not bisected",
         "src/engine/recorder/page.rs",
         "Err(_) if part.len() > 1 => {",
         "Err(_) if part.len() > usize::MAX / 2 => {",
@@ -77,7 +77,7 @@ BUGS = [
     ),
     # No wrong blame.
     bug(
-        "already registered is a failure",
+        "already registered counts as a failure",
         "src/aws/attempts/retry.rs",
         "Kind::Exists => NextStep::Finish(Code::Exists)",
         "Kind::Exists => NextStep::Finish(Code::InvalidRequest)",
@@ -85,7 +85,7 @@ BUGS = [
         "trouble::a_lost_answer_is_found_on_retry",
     ),
     bug(
-        "a lost answer is forgotten",
+        "a lost answer is not detected",
         "src/aws/attempts/retry.rs",
         "                self.is_answer_lost |= error.may_be_executed;\n",
         "",
@@ -93,7 +93,7 @@ BUGS = [
         "trouble::a_lost_answer_is_found_on_retry",
     ),
     bug(
-        "throttles count",
+        "throttles count as attempts",
         "src/aws/attempts/retry.rs",
         "Kind::Throttled => NextStep::Wait(self.waits.next_wait()),",
         "Kind::Throttled => self.after_trouble(Code::ServerError, successes, is_breaker_open),",
@@ -101,7 +101,7 @@ BUGS = [
         "aws::attempts::retry::tests::throttles_and_denials_never_end_a_job",
     ),
     bug(
-        "an outage counts",
+        "an outage counts as attempts",
         "src/aws/attempts/retry.rs",
         "if successes != self.successes_seen {",
         "if true {",
@@ -109,7 +109,7 @@ BUGS = [
         "aws::attempts::retry::tests::an_outage_never_ends_a_job",
     ),
     bug(
-        "a foreign id is a success",
+        "a wrong certificate id counts as a success",
         "src/aws/attempts.rs",
         "(given != id).then(",
         "(given != id && false).then(",
@@ -150,7 +150,7 @@ BUGS = [
     ),
     # The quota.
     bug(
-        "a retry without a token",
+        "a retry without a permit",
         "src/engine/worker/call.rs",
         "            let answer = self.call(admitted).await;\n",
         "            let mut answer = self.call(admitted).await;\n"
@@ -169,7 +169,7 @@ BUGS = [
         "trouble::a_call_that_was_not_executed_is_retried",
     ),
     bug(
-        "a tenth too fast",
+        "calls are a tenth too fast",
         "src/ledger/rate_limit.rs",
         "                ) + make_interval(secs => $4 / rate),\n",
         "                ) + make_interval(secs => $4 / rate / 1.1),\n",
@@ -177,7 +177,7 @@ BUGS = [
         "quota::eight_concurrent_leasers_get_distinct_permits",
     ),
     bug(
-        "a full bucket at the start",
+        "a new quota starts with a full bucket",
         "src/ledger/rate_limit.rs",
         "clock_timestamp() + make_interval(secs => 1 / $4))",
         "clock_timestamp() - make_interval(secs => 1 / $4))",
@@ -185,7 +185,7 @@ BUGS = [
         "quota::a_new_quota_starts_without_a_burst",
     ),
     bug(
-        "a limiter per process",
+        "each process has its own limiter",
         "src/engine/serve/quotas.rs",
         "            quotas.entry(Quota { account: target.account.clone(), operation })",
         "            let mut account = target.account.clone();\n"
@@ -212,7 +212,7 @@ BUGS = [
         "quota::eight_concurrent_leasers_get_distinct_permits",
     ),
     bug(
-        "an idle hour is saved up",
+        "an idle hour saves up permits",
         "src/ledger/rate_limit.rs",
         "clock_timestamp() - make_interval(secs => greatest($5, floor(rate * $6)) / rate / 2)",
         "next_free - make_interval(secs => greatest($5, floor(rate * $6)) / rate / 2)",
@@ -220,7 +220,7 @@ BUGS = [
         "quota::an_idle_quota_grants_at_most_its_burst",
     ),
     bug(
-        "every throttle cuts",
+        "every throttle cuts the rate",
         "src/ledger/rate_limit.rs",
         "and (cut_at < $4 and $4 <= clock_timestamp() or cut_at > clock_timestamp())",
         "and $4 <= clock_timestamp()",
@@ -228,7 +228,7 @@ BUGS = [
         "quota::a_throttle_cuts_once_for_all_permits_granted_before",
     ),
     bug(
-        "no floor",
+        "the rate has no floor",
         "src/ledger/rate_limit.rs",
         "set rate = least(rate, greatest(rate * $5, ceiling * $6, least(ceiling, $7))),",
         "set rate = least(rate, greatest(rate * $5, ceiling * $6 / 1000, least(ceiling, $7) / 1000)),",
@@ -236,7 +236,7 @@ BUGS = [
         "quota::no_throttle_cuts_below_the_floor",
     ),
     bug(
-        "a rise while idle",
+        "the rate rises while idle",
         "src/ledger/rate_limit.rs",
         "least($9 * clean_seconds, $10)",
         "least($9 * extract(epoch from clock_timestamp() - cut_at)::float8, $10)",
@@ -244,7 +244,7 @@ BUGS = [
         "quota::the_rate_rises_only_while_permits_are_leased",
     ),
     bug(
-        "a restart forgets what was learnt",
+        "a restart forgets the learnt rate",
         "src/ledger/rate_limit.rs",
         "        where q.ceiling <> excluded.ceiling\";\n",
         "        where q.ceiling <= excluded.ceiling\";\n",
@@ -252,7 +252,7 @@ BUGS = [
         "quota::a_new_ceiling_applies_at_once_and_an_unchanged_one_keeps_the_rate",
     ),
     bug(
-        "late places are used",
+        "late permits are used",
         "src/quota/permits/dispenser.rs",
         "permit.until < now",
         "false && permit.until < now",
@@ -260,7 +260,7 @@ BUGS = [
         "quota::permits::tests::places_that_nobody_used_in_their_time_are_thrown_away",
     ),
     bug(
-        "places of a frozen process are used",
+        "permits of a frozen process are used",
         "src/quota/permits/dispenser.rs",
         "if answered - asked_at < SLOW {",
         "if answered - asked_at < SLOW * 1000 {",
@@ -268,7 +268,7 @@ BUGS = [
         "quota::permits::tests::places_whose_time_is_over_are_thrown_away",
     ),
     bug(
-        "no claim",
+        "copies of a certificate do not join",
         "src/engine/single_flight.rs",
         "            Entry::Occupied(entry) => Claimed::Joined(entry.get().clone()),\n",
         "            Entry::Occupied(mut entry) => {\n"
@@ -288,7 +288,7 @@ BUGS = [
         "service::a_registered_certificate_costs_no_call_in_another_batch",
     ),
     bug(
-        "known in any account and region",
+        "registered in any account and region counts as registered",
         "src/ledger/known.rs",
         "and account = $2 and region = $3",
         "and $2::text is not null and $3::text is not null",
@@ -313,7 +313,7 @@ BUGS = [
         "ledger::a_good_end_stays_whatever_comes_later",
     ),
     bug(
-        "no time-out on COMMIT",
+        "COMMIT has no timeout",
         "src/ledger/record.rs",
         "        self.run(async |db| {\n"
         "            let mut transaction = self.begin(db).await?;\n"
@@ -336,7 +336,7 @@ BUGS = [
         "ledger::commit::a_commit_that_hangs_ends_with_the_time_out",
     ),
     bug(
-        "counting a redelivery",
+        "a redelivery counts as a duplicate",
         "src/ledger/row.rs",
         "if later.message_id != self.message_id {",
         "if true {",
@@ -344,7 +344,7 @@ BUGS = [
         "trouble::a_stale_receipt_costs_no_second_call",
     ),
     bug(
-        "the later end wins",
+        "the later outcome wins",
         "src/ledger/row.rs",
         "new > old || (new == old && !self.status().is_success())",
         "new > 0 || old > 0",
@@ -352,14 +352,14 @@ BUGS = [
         "ledger::a_good_end_stays_whatever_comes_later",
     ),
     bug(
-        "no sort",
+        "rows are not sorted before they are locked",
         "src/ledger/row.rs",
         "    sorted.sort_by_key(|row| row.key());\n",
         "",
         IT,
         "ledger::two_recorders_with_the_same_keys_neither_deadlock_nor_miscount",
     ),
-    # Intake, and secrecy.
+    # Intake and secrecy.
     bug(
         "an expired certificate passes",
         "crates/core/src/precheck.rs",
@@ -369,7 +369,7 @@ BUGS = [
         "service::every_flaw_is_rejected_for_its_reason_and_costs_no_call",
     ),
     bug(
-        "a private key with damaged markers is none",
+        "a private key with damaged markers passes",
         "crates/core/src/certificate/pem/key_mark.rs",
         ".find(|marker| marker.kind == BlockKind::PrivateKey);",
         ".find(|_| false);",
@@ -386,7 +386,7 @@ BUGS = [
         "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
-        "a private key in quarantine",
+        "a private key is kept in quarantine",
         "src/engine/recorder/entry.rs",
         "pem::blank_private_keys(&no_job.body)",
         "no_job.body.clone()",
@@ -394,7 +394,7 @@ BUGS = [
         "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
-        "a private key behind escapes in quarantine",
+        "an escaped private key is kept in quarantine",
         "crates/core/src/certificate/pem/escaped.rs",
         "    let undone = matches!(undone, Cow::Owned(_)).then_some(undone);\n",
         "    let undone = matches!(undone, Cow::Owned(_)).then_some(undone).filter(|_| false);\n",
@@ -435,7 +435,7 @@ BUGS = [
         "secrecy::debug_output_holds_no_secret",
     ),
     bug(
-        "the password is shown",
+        "the database password is shown",
         "src/config/units.rs",
         "serializer.serialize_str(&mask(url.expose_secret()))",
         "serializer.serialize_str(url.expose_secret())",
@@ -451,7 +451,7 @@ BUGS = [
         "secrecy::a_wrong_database_url_leaks_no_password",
     ),
     bug(
-        "a text of AWS makes lines",
+        "a message from AWS breaks log lines",
         "src/aws/sdk_error.rs",
         "if c.is_control() { ' ' } else { c }",
         "c",
@@ -459,7 +459,7 @@ BUGS = [
         "aws::sdk_error::tests::a_text_of_a_service_becomes_one_short_line",
     ),
     bug(
-        "a log line makes lines",
+        "a logged value breaks log lines",
         "src/telemetry.rs",
         "if c.is_control() {",
         "if c == '\\0' {",
@@ -492,7 +492,7 @@ BUGS = [
         "operations::parameters::register_ca_certificate_tags",
     ),
     bug(
-        "a CA that is in releases nothing",
+        "a registered CA releases nothing",
         "src/ledger/record.rs",
         "release_issuers(db, &page.authorities).await",
         "release_issuers(db, &[]).await",
@@ -508,7 +508,7 @@ BUGS = [
         "operations::namesakes::a_conflict_is_retried_with_the_ca_from_the_ledger",
     ),
     bug(
-        "every device of a shared name meets the conflict",
+        "every device of a CA with a shared name meets the conflict",
         "src/engine/worker/call.rs",
         "        self.name_ca_where_shared(admitted);\n",
         "",
@@ -516,7 +516,7 @@ BUGS = [
         "operations::namesakes::a_conflict_is_retried_with_the_ca_from_the_ledger",
     ),
     bug(
-        "a state parks what has no CA",
+        "a certificate state parks jobs without a CA",
         "src/aws/registrar/kind.rs",
         "if self == Self::IssuerInactive { Self::Refused(Code::CertificateState) } else { self }",
         "self",
@@ -524,7 +524,7 @@ BUGS = [
         "operations::exceptions::certificate_state_is_refused_if_no_issuer_is_needed",
     ),
     bug(
-        "a CA and a device are one",
+        "a CA and a device with one certificate are one row",
         "src/engine/single_flight.rs",
         "is_of_ca: job.operation().is_of_ca(), id",
         "is_of_ca: false, id",
@@ -532,7 +532,7 @@ BUGS = [
         "operations::mixed::one_certificate_can_be_a_ca_and_a_device",
     ),
     bug(
-        "the registration code is asked for each CA",
+        "the registration code is requested for each CA",
         "src/aws/target_client.rs",
         "Some(last) if last.code.is_some() || last.at.elapsed() < CODE_PAUSE => last.code.clone(),",
         "Some(last) if last.code.is_none() && last.at.elapsed() < CODE_PAUSE => None,",
@@ -556,7 +556,7 @@ BUGS = [
         "operations::mixed::a_mixed_queue_drains_correctly_at_each_operations_rate",
     ),
     bug(
-        "the rate of one operation for all",
+        "all operations have one rate",
         "src/engine/serve/quotas.rs",
         "config.targets[names[0]].rates.of(operation)",
         "config.targets[names[0]].rates.register_certificate",
@@ -564,7 +564,7 @@ BUGS = [
         "operations::mixed::a_mixed_queue_drains_correctly_at_each_operations_rate",
     ),
     bug(
-        "a limit names nobody",
+        "a limit does not name the CAs",
         "src/engine/worker/namesakes.rs",
         "match name_them(namesakes) {",
         "match name_them(&namesakes[..0]) {",
@@ -581,7 +581,7 @@ BUGS = [
     ),
     # Operator commands.
     bug(
-        "a replay chooses a row again",
+        "a replay chooses a row twice",
         "src/ledger/replay/choose.rs",
         "coalesce(r.replay, 0) < $11",
         "(coalesce(r.replay, 0) < $11 or true)",
@@ -589,7 +589,7 @@ BUGS = [
         "replay::choosing::an_earlier_replay_skips_rows_resent_by_a_later_one",
     ),
     bug(
-        "pressing twice is two replays",
+        "starting twice creates two replays",
         "src/ledger/replay.rs",
         "sqlx::query_scalar(insert).bind(wish.filter.to_json())",
         "sqlx::query_scalar(insert).bind(wish.filter.to_json() + &\" \".repeat(fastrand::usize(..1000)))",
@@ -597,7 +597,7 @@ BUGS = [
         "replay::starting_twice_is_one_replay",
     ),
     bug(
-        "a replay chooses what failed after it",
+        "a replay chooses rows that failed after the request",
         "src/ledger/replay/choose.rs",
         "and (r.recorded_at <= $12 or r.recorded_at > clock_timestamp())",
         "and $12 is not null",
@@ -605,7 +605,7 @@ BUGS = [
         "replay::choosing::rows_finished_after_the_request_are_not_chosen",
     ),
     bug(
-        "a crash ends a replay",
+        "a crash stops a replay for good",
         "src/engine/resender.rs",
         "Ok(is_last) => is_last && self.ledger.finish(&hold).await?,",
         "Ok(_) => self.ledger.finish(&hold).await?,",
@@ -613,7 +613,7 @@ BUGS = [
         "replay::a_long_replay_takes_several_turns",
     ),
     bug(
-        "a cancelled replay is sent",
+        "a cancelled replay is still sent",
         "src/ledger/replay.rs",
         "let n = stop_waiting_for(&mut transaction, number).await?;",
         "let n = 0;",
@@ -621,7 +621,7 @@ BUGS = [
         "replay::a_cancelled_replay_sends_nothing_more",
     ),
     bug(
-        "a pause is seen too late",
+        "a pause is noticed too late",
         "src/engine/serve.rs",
         "        board.holds.refresh(insist(async || connections.ledger.open_holds().await).await?);\n",
         "",
@@ -629,7 +629,7 @@ BUGS = [
         "pause::nothing_is_received_while_everything_is_paused",
     ),
     bug(
-        "a call that was under way resumes a pause",
+        "a call in flight resumes a pause",
         "src/health/hold_view.rs",
         "let keys = keys.iter().filter(|key| key.kind() != Some(HoldKind::Pause));",
         "let keys = keys.iter();",
@@ -637,7 +637,7 @@ BUGS = [
         "health::hold_view::tests::everything_is_paused_where_all_is_or_each_target",
     ),
     bug(
-        "a paused batch goes on",
+        "a paused batch continues",
         "src/engine/worker/admission.rs",
         "let paused = [HoldKey::pause_batch(&job.batch), HoldKey::pause_target(&job.target)];",
         "let paused = [HoldKey::pause_target(&job.target)];",
@@ -645,7 +645,7 @@ BUGS = [
         "pause::jobs_of_a_paused_batch_are_parked_and_others_go_on",
     ),
     bug(
-        "what a list lacks counts as missing without asking",
+        "certificates absent from a list count as missing without a describe",
         "src/operator/reconcile/walk.rs",
         "let described = self.inventory.describe(id).await?;\n                said.push(Listed { id, status: described.map(|its| its.status) });",
         "said.push(Listed { id, status: None });",
@@ -653,7 +653,7 @@ BUGS = [
         "reconcile::scope::a_sample_describes_random_certificates",
     ),
     bug(
-        "what came back meanwhile is gone",
+        "a row changed meanwhile is marked as gone",
         "src/ledger/drift/changes.rs",
         "            and r.ended_at = k.ended_at and r.n_attempts = k.n_attempts\n",
         "",
@@ -661,7 +661,7 @@ BUGS = [
         "reconcile::rows::rows_called_for_meanwhile_are_not_changed",
     ),
     bug(
-        "what is gone keeps no request",
+        "a gone row keeps no request",
         "src/ledger/drift/changes.rs",
         "request: request.clone(),",
         "request: None,",
@@ -669,7 +669,7 @@ BUGS = [
         "reconcile::repair::repair_registers_missing_certificates_again",
     ),
     bug(
-        "marking miscounts",
+        "marking rows as gone leaves wrong counters",
         "src/ledger/drift/changes.rs",
         "                counted.disappears(&row, status);\n",
         "",
@@ -677,7 +677,7 @@ BUGS = [
         "reconcile::a_certificate_deleted_at_aws_is_gone_and_can_be_registered_again",
     ),
     bug(
-        "missing before the queues were empty for long",
+        "jobs are missing before the queues were empty for two minutes",
         "src/ledger/reading.rs",
         "having bool_and(empty_since is not null and",
         "having bool_or(empty_since is not null and",
@@ -725,7 +725,7 @@ BUGS = [
         "dead::what_sqs_does_not_take_stays_and_is_given_back",
     ),
     bug(
-        "dropped rows stay counted",
+        "pruned rows stay counted",
         "src/ledger/prune.rs",
         "changes.change(key, -1, row.try_get(\"status_differs\")?);",
         "changes.change(key, 0, row.try_get(\"status_differs\")?);",
@@ -733,7 +733,7 @@ BUGS = [
         "prune::counters_stay_exact_while_jobs_finish",
     ),
     bug(
-        "what is under way is dropped",
+        "rows in progress are pruned",
         "src/ledger/prune.rs",
         "\n            and (r.request is null or (r.waits_for is null and r.sent_again_at is null))",
         "",
@@ -766,7 +766,7 @@ BUGS = [
         "intake::chains::a_ca_beside_an_unreadable_device_is_never_sent",
     ),
     bug(
-        "what cannot be read is left out in the worker",
+        "the worker skips what it cannot read",
         "crates/core/src/certificate/chain.rs",
         "if let Some(trouble) = first_trouble {",
         "if let Some(trouble) = first_trouble.filter(|_| certificates.is_empty()) {",
@@ -775,7 +775,7 @@ BUGS = [
         "input::bodies::every_input_ends_for_its_precise_reason",
     ),
     bug(
-        "a root in front of its chain is a device",
+        "a root before its chain counts as a device",
         "src/intake/enqueue/candidates.rs",
         "let has_issued = self.issuers.contains(&candidate.subject);",
         "let has_issued = false;",
@@ -783,7 +783,7 @@ BUGS = [
         "intake::chains::a_chain_in_any_order_is_its_device",
     ),
     bug(
-        "the first of several devices is meant",
+        "the first of several devices is sent",
         "crates/core/src/certificate/chain.rs",
         "let (Some(one), None) = (meant.next(), meant.next())",
         "let (Some(one), _) = (meant.next(), meant.next())",
@@ -791,7 +791,7 @@ BUGS = [
         "input::bodies::every_input_ends_for_its_precise_reason",
     ),
     bug(
-        "padding is garbage",
+        "padding counts as garbage",
         "crates/core/src/certificate/input.rs",
         "    matches!(byte, 0x00 | 0xff",
         "    matches!(byte, 0xfe",
@@ -799,7 +799,7 @@ BUGS = [
         "intake::der::padding_behind_der_is_said_and_not_sent",
     ),
     bug(
-        "names are compared by their bytes",
+        "names are compared byte by byte",
         "crates/core/src/certificate/name.rs",
         "folded(name).unwrap_or_else(|| NameKey(name.into()))",
         "NameKey(name.into())",
@@ -832,7 +832,7 @@ BUGS = [
     ),
     # Everything is bounded.
     bug(
-        "an index over a serial number of any length",
+        "a serial number of any length is indexed",
         "migrations/0008_certificates_by_serial.sql",
         "(hashtextextended(encode(serial, 'hex'), 0))",
         "(serial)",
@@ -857,7 +857,7 @@ BUGS = [
         "bounds::migration::an_index_whose_build_was_cut_off_is_built_again",
     ),
     bug(
-        "waiting for the turn to migrate inside a statement",
+        "waiting for the migration lock inside a statement",
         "src/ledger/migrations.rs",
         "select pg_try_advisory_xact_lock($1)",
         "select $1 = $1",
@@ -882,7 +882,7 @@ BUGS = [
         "bounds::batch_size::batches_that_announced_the_greatest_64_bit_number_leave_every_figure_working",
     ),
     bug(
-        "an escaped backslash before u0000 is broken",
+        "an escaped backslash before u0000 is corrupted",
         "src/ledger.rs",
         "json.split(r\"\\\\\").map(|part| part.replace(r\"\\u0000\", \"\\u{fffd}\")).collect::<Vec<_>>().join(r\"\\\\\")",
         "json.replace(r\"\\u0000\", \"\\u{fffd}\")",
@@ -906,7 +906,7 @@ BUGS = [
         "odd_answers::an_unconfirmed_delete_is_retried",
     ),
     bug(
-        "the checksum of a body is not looked at",
+        "the checksum of a body is not checked",
         "src/aws/queue/answer.rs",
         "if hex::encode(Md5::digest(body)) == md5 {",
         "if md5.len() == 32 {",
@@ -922,7 +922,7 @@ BUGS = [
         "odd_answers::an_odd_answer_to_a_registration_blames_no_certificate",
     ),
     bug(
-        "the page of a proxy is a denial",
+        "a proxy page counts as a denial",
         "src/aws/sdk_error.rs",
         "if REQUEST_ID.iter().any(|name| headers.contains_key(*name)) {",
         "if status == 403 || REQUEST_ID.iter().any(|name| headers.contains_key(*name)) {",
@@ -930,7 +930,7 @@ BUGS = [
         "odd_answers::a_proxy_page_is_an_outage_not_a_denial",
     ),
     bug(
-        "a queue that does not say how full it is counts as empty",
+        "a queue of unknown depth counts as empty",
         "src/aws/queue/attributes.rs",
         "number(Name::ApproximateNumberOfMessages).ok_or(\"ApproximateNumberOfMessages\")?",
         "number(Name::ApproximateNumberOfMessages).unwrap_or(0)",
@@ -938,7 +938,7 @@ BUGS = [
         "aws::queue::attributes::tests::what_is_not_said_is_not_zero",
     ),
     bug(
-        "an empty long poll that ends at once is asked again at once",
+        "a long poll that returns at once is repeated at once",
         "src/engine/receiver.rs",
         "let is_hurried = asked_at.elapsed() < wait / 2;",
         "let is_hurried = asked_at.elapsed() > 2 * wait;",
@@ -946,7 +946,7 @@ BUGS = [
         "odd_answers::receives_back_off_when_long_polls_return_at_once",
     ),
     bug(
-        "a denial by KMS is an outage",
+        "a denial by KMS counts as an outage",
         "src/aws/queue/error.rs",
         "kms(code).is_some_and(|rest| !rest.starts_with(\"Throttl\"))",
         "kms(code).is_some_and(str::is_empty)",
@@ -954,7 +954,7 @@ BUGS = [
         "odd_answers::a_denied_kms_key_is_a_denial_not_an_outage",
     ),
     bug(
-        "what a replay sent is counted when it is noted",
+        "resent jobs are counted only when the sending is recorded",
         "src/ledger/replay.rs",
         "n_chosen - n_not_sent - case",
         "n_sent + 0 * n_chosen + 0 * n_not_sent + 0 * case",
@@ -970,7 +970,7 @@ BUGS = [
         "doubt::a_page_that_is_written_again_changes_nothing",
     ),
     bug(
-        "a page of any size is tried for ever",
+        "a page of any size is retried forever",
         "src/engine/recorder/page.rs",
         "if matches!(error, LedgerError::Timeout(_)) {",
         "if matches!(error, LedgerError::Timeout(_)) && page.rows.is_empty() {",
@@ -978,7 +978,7 @@ BUGS = [
         "large::pages_that_do_not_fit_the_link_are_made_smaller",
     ),
     bug(
-        "any number of bytes is held",
+        "the number of held bytes is unlimited",
         "src/engine/slots/bytes.rs",
         "let n = HELD_MAX.saturating_sub(used) / self.likely;",
         "let n = usize::MAX.saturating_sub(used) / self.likely;",
@@ -986,7 +986,7 @@ BUGS = [
         "engine::slots::bytes::tests::large_messages_are_held_to_the_limit_and_small_ones_are_not",
     ),
     bug(
-        "a refused call counts as one whose answer was lost",
+        "a refused call counts as a lost answer",
         "src/aws/attempts/retry.rs",
         "self.is_answer_lost |= error.may_be_executed;",
         "self.is_answer_lost = true;",
@@ -994,7 +994,7 @@ BUGS = [
         "doubt::a_call_that_aws_refused_to_take_has_not_registered_what_is_there",
     ),
     bug(
-        "what a lost answer registered has the wanted status",
+        "a lost answer is assumed to have set the requested status",
         "src/aws/attempts.rs",
         "if code == Code::Ok { Some(wanted) }",
         "if matches!(code, Code::Ok | Code::AnswerLost) { Some(wanted) }",
@@ -1010,7 +1010,7 @@ BUGS = [
         "doubt::a_rate_that_a_total_throttle_took_away_comes_back_at_once",
     ),
     bug(
-        "a cut in the future is believed",
+        "a cut in the future is trusted",
         "src/ledger/rate_limit.rs",
         "(cut_at < $4 and $4 <= clock_timestamp() or cut_at > clock_timestamp())",
         "(cut_at < $4 and $4 <= clock_timestamp())",
@@ -1018,7 +1018,7 @@ BUGS = [
         "doubt::a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay",
     ),
     bug(
-        "every hold probes as it likes",
+        "probes of all holds are unlimited",
         "src/ledger/hold.rs",
         "next_probe not between clock_timestamp()",
         "next_probe is not null or next_probe not between clock_timestamp()",
@@ -1026,7 +1026,7 @@ BUGS = [
         "holds::all_holds_together_probe_with_a_fiftieth_of_the_quota",
     ),
     bug(
-        "a probe of the future is waited for",
+        "a probe in the future is waited for",
         "src/ledger/hold.rs",
         "make_interval(secs => 1 + 1 / (l.rate * $3))",
         "make_interval(days => 2)",
@@ -1042,7 +1042,7 @@ BUGS = [
         "holds::a_hold_that_was_over_begins_anew",
     ),
     bug(
-        "certificates are judged by this machine's clock",
+        "certificates are checked by this machine's clock",
         "src/health/clock.rs",
         "now.checked_add(ahead).unwrap_or(now)",
         "now.checked_add(0 * ahead).unwrap_or(now)",
@@ -1050,7 +1050,7 @@ BUGS = [
         "doubt::validity_is_judged_by_the_clock_of_aws",
     ),
     bug(
-        "a denial of one job's role stops all",
+        "a denial of one job's role stops all jobs",
         "src/aws/registrar/kind.rs",
         "Self::Denied if message.contains(PASS_ROLE) =>",
         "Self::Denied if message == PASS_ROLE =>",
@@ -1058,7 +1058,7 @@ BUGS = [
         "aws::registrar::kind::tests::a_role_that_may_not_be_passed_is_the_trouble_of_one_job",
     ),
     bug(
-        "a step waits for a lock without end",
+        "a migration waits for a lock forever",
         "src/ledger/migrations.rs",
         "set local lock_timeout = '2s';",
         "set local lock_timeout = 0;",
@@ -1066,7 +1066,7 @@ BUGS = [
         "bounds::migration::a_step_that_waits_for_a_long_reader_lets_writers_through",
     ),
     bug(
-        "rows are locked in the order of the collation",
+        "rows are locked in collation order",
         "src/ledger/prune.rs",
         "keys.sort_unstable();",
         "keys.sort_by_key(|key| std::cmp::Reverse((*key).clone()));",
@@ -1083,7 +1083,7 @@ BUGS = [
         "logging::a_full_log_disk_costs_log_lines_and_nothing_else",
     ),
     bug(
-        "whoever logs waits for a slow reader",
+        "logging blocks on a slow reader",
         "src/telemetry/lines.rs",
         "        if state.n_bytes + line.len() > QUEUED_MAX {\n"
         "            self.count_lost(state, 1);\n"
@@ -1096,7 +1096,7 @@ BUGS = [
         "logging::a_reader_that_does_not_read_blocks_nobody",
     ),
     bug(
-        "half of the repeats are not reported",
+        "half of the suppressed repeats are not reported",
         "src/telemetry/repeats.rs",
         "            window.ends_at = now + WINDOW;\n            let summary",
         "            window.ends_at = now + WINDOW;\n            window.n_repeats /= 2;\n            let summary",
@@ -1120,7 +1120,7 @@ BUGS = [
         "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
-        "base64 is not looked into for private keys",
+        "base64 is not searched for private keys",
         "crates/core/src/certificate/pem/encoded.rs",
         "usize::from(digits.len() % 4 == 1)]).ok()",
         "usize::from(digits.len() % 4 == 1)]).ok().filter(Vec::is_empty)",
@@ -1128,7 +1128,7 @@ BUGS = [
         "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
-        "a wrapped job is just no job",
+        "a wrapped job counts as an ordinary bad body",
         "crates/core/src/job/error.rs",
         "Wrapper::of(body) {",
         "Wrapper::of(body).filter(|_| body.is_empty()) {",
@@ -1144,7 +1144,7 @@ BUGS = [
         "wrapped::a_job_with_a_byte_order_mark_is_accepted",
     ),
     bug(
-        "the brackets of an IPv6 address are a part of its name",
+        "the brackets of an IPv6 address count as part of the name",
         "src/ledger.rs",
         "strip_prefix('[')",
         "strip_prefix('(')",
@@ -1161,7 +1161,7 @@ BUGS = [
         "database_url::a_worker_survives_a_rotated_password_of_a_command",
     ),
     bug(
-        "of a command that hangs only the shell is killed",
+        "only the shell of a hanging command is killed",
         "src/config/command.rs",
         "let _ = kill_process_group(leader, Signal::KILL);",
         "let _ = rustix::process::kill_process(leader, Signal::KILL);",
@@ -1169,7 +1169,7 @@ BUGS = [
         "config::url_source::tests::a_command_that_hangs_is_killed_with_everything_it_started",
     ),
     bug(
-        "the proxy is asked for the credentials of this machine",
+        "the proxy is asked for this machine's credentials",
         "src/aws/identity/proxies.rs",
         "address.is_loopback() || CREDENTIALS.contains(&address)",
         "address.is_loopback() && !CREDENTIALS.contains(&address)",
@@ -1177,7 +1177,7 @@ BUGS = [
         "proxies::credentials_are_never_requested_through_the_proxy",
     ),
     bug(
-        "NO_PROXY=* is for names only",
+        "NO_PROXY=* applies to names only",
         "src/aws/identity/proxies.rs",
         'host.trim() == "*"',
         'host.trim() == "**"',
@@ -1185,7 +1185,7 @@ BUGS = [
         "proxies::no_proxy_for_all_hosts_covers_addresses",
     ),
     bug(
-        "a credential_process runs for everyone who needs it",
+        "a credential_process runs once per caller",
         "src/runtime/shared_call.rs",
         "last.as_ref().filter(|run| run.is_of_use(kept))",
         "last.as_ref().filter(|_| kept.is_zero())",
@@ -1201,7 +1201,7 @@ BUGS = [
         "credential_process::one_that_begins_to_hang_is_named_at_once_and_leaves_nothing_behind",
     ),
     bug(
-        "a metadata service that is slow counts as missing credentials",
+        "a slow metadata service counts as missing credentials",
         "src/aws/identity/no_credentials.rs",
         "is_of_metadata(error) && !is_unsent(error)",
         "is_of_metadata(error) && is_unsent(error)",
@@ -1209,7 +1209,7 @@ BUGS = [
         "credential_process::a_source_of_credentials_that_does_not_answer_is_named_and_is_no_denial",
     ),
     bug(
-        "whatever STS answers is a denial",
+        "every STS error counts as a denial",
         "src/aws/sdk_error.rs",
         "(400..500).contains(&status) && status != 429",
         "status >= 400",
@@ -1217,7 +1217,7 @@ BUGS = [
         "odd_answers::sts_trouble_is_not_a_denial",
     ),
     bug(
-        "what SQS calls the sender's fault is never sent again",
+        "entries with a sender fault are never resent",
         "src/aws/queue/error.rs",
         "self.is_senders_fault && is_of_entry",
         "self.is_senders_fault || is_of_entry",
@@ -1225,7 +1225,7 @@ BUGS = [
         "sender::messages_not_accepted_by_sqs_are_sent_later",
     ),
     bug(
-        "a message without a checksum is believed",
+        "a message without a checksum is trusted",
         "src/aws/queue.rs",
         "let body = message.body.zip(message.md5_of_body);",
         "let body = message.body.map(|body| (body.clone(), message.md5_of_body.unwrap_or(hex::encode(<md5::Md5 as md5::Digest>::digest(body)))));",
@@ -1233,7 +1233,7 @@ BUGS = [
         "aws::queue::tests::a_message_that_did_not_arrive_whole_is_none",
     ),
     bug(
-        "an issuer with one certificate is probed without a limit",
+        "an issuer with one certificate is probed without limit",
         "src/ledger/hold.rs",
         "not is_closed and starts_with(hold, 'issuer:') as is_lone",
         "false as is_lone",
@@ -1241,7 +1241,7 @@ BUGS = [
         "holds::probes_of_issuers_with_one_certificate_are_of_the_same_fiftieth_and_become_rare",
     ),
     bug(
-        "probes of a few certificates fail their batch",
+        "probes of a few certificates fail the batch",
         "src/engine/worker.rs",
         "!opening.is_closed && !self.parts.board.holds.is_known(hold)",
         "!opening.is_closed",
@@ -1257,7 +1257,7 @@ BUGS = [
         "credential_process::a_profile_assumes_its_role_with_the_credentials_of_another_profile_s_program",
     ),
     bug(
-        "an error of the database is logged with its row",
+        "a database error is logged with its row",
         "src/engine/recorder/page.rs",
         "error!(%fault, \"an outcome cannot be recorded at all",
         "error!(?fault, \"an outcome cannot be recorded at all",
@@ -1265,7 +1265,7 @@ BUGS = [
         "secrecy::a_database_error_leaks_no_row",
     ),
     bug(
-        "a time-out of the role for locks cuts a build off",
+        "the role's lock timeout interrupts an index build",
         "src/ledger/migrations.rs",
         '["statement_timeout", "lock_timeout",',
         '["statement_timeout", "no_such_timeout",',
@@ -1273,7 +1273,7 @@ BUGS = [
         "bounds::migration::a_time_out_of_the_role_does_not_cancel_a_step",
     ),
     bug(
-        "broken indexes are looked for once",
+        "broken indexes are searched for only once",
         "src/ledger/migrations.rs",
         "    drop_broken_indexes(db).await?;\n    migrator()",
         "    migrator()",
@@ -1282,7 +1282,7 @@ BUGS = [
         "bounds::migration::an_index_of_a_step_long_taken_is_built_again_where_it_is_broken_or_missing",
     ),
     bug(
-        "a lost index stays lost",
+        "a lost index is not rebuilt",
         "src/ledger/migrations.rs",
         "select to_regclass($1) is null",
         "select to_regclass($1) is null and false",
@@ -1290,7 +1290,7 @@ BUGS = [
         "bounds::migration::an_index_of_a_step_long_taken_is_built_again_where_it_is_broken_or_missing",
     ),
     bug(
-        "the turn to migrate has the default isolation",
+        "the migration lock has the default isolation",
         "src/ledger/migrations.rs",
         'begin_turn\\nbegin isolation level read committed"',
         'begin_turn\\nbegin isolation level repeatable read"',
@@ -1306,7 +1306,7 @@ BUGS = [
         "bounds::migration::a_default_isolation_of_the_database_fails_no_lease",
     ),
     bug(
-        "a private key in DER is none",
+        "a private key in DER passes",
         "crates/core/src/certificate/pem/key_der.rs",
         "bytes.starts_with(OPENSSH) || begins_der_key(bytes)",
         "bytes.starts_with(OPENSSH) || (false && begins_der_key(bytes))",
@@ -1314,7 +1314,7 @@ BUGS = [
         "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
-        "a private JSON Web Key is none",
+        "a private JSON Web Key passes",
         "crates/core/src/certificate/pem/key_mark.rs",
         "holds_private_key(&form) || is_private_jwk(&form)",
         "holds_private_key(&form) || (false && is_private_jwk(&form))",
@@ -1322,7 +1322,7 @@ BUGS = [
         "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(
-        "a FIFO is read as the file of the URL",
+        "a FIFO is read as the file with the URL",
         "src/config/url_source.rs",
         "if !file.metadata()?.is_file() {",
         "if file.metadata()?.is_dir() {",
@@ -1330,7 +1330,7 @@ BUGS = [
         "config::url_source::tests::what_is_no_regular_file_is_refused_at_once",
     ),
     bug(
-        "what is said of another certificate is believed",
+        "an answer about another certificate is trusted",
         "src/aws/registrar/inventory.rs",
         "if answered == Some(asked) {",
         "if answered.is_some() {",
@@ -1338,7 +1338,7 @@ BUGS = [
         "reconcile::trouble::an_answer_about_another_certificate_is_ignored",
     ),
     bug(
-        "a list without an end is read for ever",
+        "an endless list is read forever",
         "src/operator/reconcile.rs",
         "if self.kept.as_deref() == Some(marker) {",
         "if self.kept.as_deref() == Some(marker) && false {",
@@ -1346,16 +1346,16 @@ BUGS = [
         "operator::reconcile::tests::pages_that_repeat_are_found_out_whatever_comes_before_and_however_many_they_are",
     ),
     bug(
-        "what was leased stays in the future of a clock that was set back",
+        "leases stay in the future after the clock is set back",
         "src/ledger/rate_limit.rs",
         "next_free - greatest(leased_at - clock_timestamp(), interval '0'),",
         "next_free - greatest(leased_at - leased_at, interval '0'),",
         IT,
         "quota::a_clock_set_back_neither_blocks_leases_nor_repeats_permits",
     ),
-    # Messages of the tool.
+    # What the commands report.
     bug(
-        "a batch that was just announced is missing",
+        "a batch just announced counts as missing",
         "src/ledger/reading.rs",
         "is_quiet(self.queues_empty_for) && self.announced_ago.is_none_or(|ago| ago >= MISSING_AFTER)",
         "is_quiet(self.queues_empty_for)",
@@ -1363,7 +1363,7 @@ BUGS = [
         "ledger::reading::tests::a_batch_that_was_just_announced_is_never_missing",
     ),
     bug(
-        "a time left where nothing moves",
+        "time left is shown while nothing moves",
         "src/cli/status/pace.rs",
         "n_left: n_left.filter(|_| !is_stopped && !is_over),",
         "n_left: n_left.filter(|_| !is_over || is_stopped),",
@@ -1371,7 +1371,7 @@ BUGS = [
         "cli::status::report::tests::nothing_that_stands_still_has_a_time_left",
     ),
     bug(
-        "parked jobs are being resent while they wait",
+        "waiting jobs are shown as being resent",
         "src/ledger/batch.rs",
         "Some(self.parked().saturating_sub(self.waiting()?))",
         "self.waiting().map(|_| self.parked())",
@@ -1379,7 +1379,7 @@ BUGS = [
         "cli::status::report::tests::parked_jobs_wait_for_something_or_are_being_resent",
     ),
     bug(
-        "counts of the fleet are shown however old they are",
+        "fleet counts are shown at any age",
         "src/telemetry/metrics/fleet.rs",
         "at.elapsed() > SHOWN_FOR",
         "at.elapsed() > SHOWN_FOR * 9",
@@ -1387,7 +1387,7 @@ BUGS = [
         "telemetry::metrics::fleet::tests::counts_are_absent_before_they_were_read_and_once_they_are_old",
     ),
     bug(
-        "a queue that fails slowly is not noticed",
+        "a slowly failing queue is not noticed",
         "src/engine/receiver.rs",
         "since.elapsed() >= time",
         "since.elapsed() > time * 9",
@@ -1395,7 +1395,7 @@ BUGS = [
         "engine::receiver::tests::a_queue_fails_after_five_fast_failures_or_two_slow_ones",
     ),
     bug(
-        "a worker that was killed counts as running",
+        "a killed worker counts as running",
         "src/ledger/workers.rs",
         "self.seen_ago <= ALIVE_FOR",
         "self.seen_ago <= ALIVE_FOR * 99",
@@ -1403,7 +1403,7 @@ BUGS = [
         "operator::situation::tests::nobody_works_where_no_worker_reports",
     ),
     bug(
-        "an outcome does not end the quiet",
+        "an outcome does not count as activity",
         "src/ledger/record.rs",
         "    wake_queues(db).await\n",
         "    let _ = wake_queues;\n    Ok(())\n",
@@ -1427,7 +1427,7 @@ BUGS = [
         "prune::pruning_a_recent_batch_needs_force",
     ),
     bug(
-        "the turn to migrate is asked for in one transaction",
+        "the migration lock is requested within one transaction",
         "src/ledger/migrations.rs",
         '        sqlx::raw_sql("-- not_my_turn\\nrollback").execute(&mut *db).await?;\n',
         "",
@@ -1435,7 +1435,7 @@ BUGS = [
         "bounds::migration::a_process_that_waits_for_its_turn_asks_in_a_new_transaction_each_time",
     ),
     bug(
-        "an inactive CA is left as it is",
+        "an inactive CA is not activated",
         "src/operator/ca_registration/authority.rs",
         "if wanted == CertificateStatus::Active && may_be_inactive {",
         "if wanted == CertificateStatus::Active && may_be_inactive && false {",
