@@ -93,7 +93,7 @@ pub(crate) fn allowed_second(rate: Rate) -> f64 {
     rate.per_second() * (1.0 + JITTER) + f64::from(burst_of(rate)) + 1.0
 }
 
-/// Rounds to four digits after the point: nothing is measured more finely.
+/// Rounds to four decimal places: nothing is measured more finely.
 pub(crate) fn rounded(value: f64) -> f64 {
     (value * 10_000.0).round() / 10_000.0
 }
