@@ -6,7 +6,7 @@ use muster_core::rate::{Rate, burst_of};
 use serde::Serialize;
 
 use crate::allowed::Allowed;
-use crate::site::Seen;
+use crate::site::Call;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -40,7 +40,7 @@ pub(crate) struct Second {
 impl Figures {
     /// Computes the figures of a window that begins with the first call; for a later window, see
     /// [`Figures::of_the_whole_window`].
-    pub(crate) fn new(calls: &[Seen], allowed: &Allowed, window: Window) -> Self {
+    pub(crate) fn new(calls: &[Call], allowed: &Allowed, window: Window) -> Self {
         let calls = window.cut(calls);
         let passed: Vec<Instant> = calls.iter().filter(|call| !call.is_throttled).map(|call| call.at).collect();
         let window_used = ratio(passed.len(), allowed.calls(window.from, window.to));
@@ -64,19 +64,19 @@ impl Figures {
 
 impl Window {
     /// Returns the calls within the window.
-    pub(crate) fn cut(self, calls: &[Seen]) -> &[Seen] {
+    pub(crate) fn cut(self, calls: &[Call]) -> &[Call] {
         let first = calls.partition_point(|call| call.at < self.from);
-        let behind = calls.partition_point(|call| call.at < self.to);
-        &calls[first..behind]
+        let end = calls.partition_point(|call| call.at < self.to);
+        &calls[first..end]
     }
 
     /// Returns the counts of each second; an incomplete last second is left out.
-    pub(crate) fn seconds(self, calls: &[Seen]) -> Vec<Second> {
-        let whole = usize::try_from((self.to - self.from).as_secs()).unwrap();
-        let mut seconds = vec![Second::default(); whole];
+    pub(crate) fn seconds(self, calls: &[Call]) -> Vec<Second> {
+        let n_seconds = usize::try_from((self.to - self.from).as_secs()).unwrap();
+        let mut seconds = vec![Second::default(); n_seconds];
         for call in self.cut(calls) {
-            let place = usize::try_from((call.at - self.from).as_secs()).unwrap();
-            let Some(second) = seconds.get_mut(place) else { continue };
+            let index = usize::try_from((call.at - self.from).as_secs()).unwrap();
+            let Some(second) = seconds.get_mut(index) else { continue };
             second.calls += 1;
             second.throttled += usize::from(call.is_throttled);
         }
@@ -93,18 +93,18 @@ pub(crate) fn allowed_second(rate: Rate) -> f64 {
     rate.per_second() * (1.0 + JITTER) + f64::from(burst_of(rate)) + 1.0
 }
 
-/// Rounds to four digits after the point: nothing is measured more finely.
+/// Rounds to four decimal places: nothing is measured more finely.
 pub(crate) fn rounded(value: f64) -> f64 {
     (value * 10_000.0).round() / 10_000.0
 }
 
-fn throttled_ratio(calls: &[Seen]) -> f64 {
+fn throttled_ratio(calls: &[Call]) -> f64 {
     let throttled = calls.iter().filter(|call| call.is_throttled).count();
     if calls.is_empty() { 0.0 } else { ratio(throttled, as_f64(calls.len())) }
 }
 
 /// Returns the most calls that lie within one second.
-fn worst_second(calls: &[Seen]) -> usize {
+fn worst_second(calls: &[Call]) -> usize {
     let mut first = 0;
     let mut worst = 0;
     for (last, call) in calls.iter().enumerate() {

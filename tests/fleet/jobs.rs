@@ -11,23 +11,23 @@ use tokio::task::JoinSet;
 /// Creates certificates, on all cores.
 pub(crate) async fn certificates(ca: &Arc<Ca>, n: usize) -> Vec<String> {
     let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut making = JoinSet::new();
+    let mut tasks = JoinSet::new();
     for thread in 0..n_threads {
         let ca = Arc::clone(ca);
         let own = (thread..n).step_by(n_threads);
-        making.spawn_blocking(move || own.map(|i| ca.leaf(&format!("device {i}"))).collect::<Vec<_>>());
+        tasks.spawn_blocking(move || own.map(|i| ca.leaf(&format!("device {i}"))).collect::<Vec<_>>());
     }
-    making.join_all().await.concat()
+    tasks.join_all().await.concat()
 }
 
-/// Creates a job for a target, without a line.
-pub(crate) fn of_target(target: &str, certificate_pem: String) -> OutgoingMessage {
+/// Creates a job for a target, without a message group.
+pub(crate) fn for_target(target: &str, certificate_pem: String) -> OutgoingMessage {
     let job = Job { target: target.parse().unwrap(), ..job(certificate_pem) };
     OutgoingMessage { body: job.to_body(), group: None }
 }
 
-/// Creates a job of a line, which takes turns with the other lines.
-pub(crate) fn of_line(line: &str, certificate_pem: String) -> OutgoingMessage {
+/// Creates a job of a line; SQS lets the lines take turns.
+pub(crate) fn for_line(line: &str, certificate_pem: String) -> OutgoingMessage {
     let job = Job { source: Some(line.parse().unwrap()), ..job(certificate_pem) };
     OutgoingMessage { body: job.to_body(), group: Some(line.to_owned()) }
 }

@@ -24,7 +24,7 @@ const LINES: usize = 10;
 const BIG: usize = 100;
 
 /// How often to check whether the small lines are done.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const CHECK_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) async fn measure(arguments: &Arguments) -> Report {
     let limiting = Limiting::Enforce;
@@ -33,24 +33,24 @@ pub(crate) async fn measure(arguments: &Arguments) -> Report {
     let line_of = fill(&plant, usize::try_from(arguments.jobs_per_line).unwrap()).await;
 
     let run = Run::start(&plant, arguments).await;
-    let began = run.began;
+    let started = run.started;
     let ledger = plant.sites[0].ledger();
     let mut missing: Vec<CertificateId> = line_of.keys().copied().collect();
     while !missing.is_empty() {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(CHECK_EVERY).await;
         missing.retain(|id| ledger.certificate(*id).is_none());
     }
-    let mut figures = run.end(arguments).await;
+    let mut figures = run.stop(arguments).await;
 
     let share = f64::from(arguments.jobs_per_line) * 10.0 / arguments.rate.per_second();
-    let ends = ends(&plant, &line_of, began);
-    let slowest = ends.iter().copied().fold(0.0, f64::max);
+    let completion_times = completion_times(&plant, &line_of, started);
+    let slowest = completion_times.iter().copied().fold(0.0, f64::max);
     figures["real_rate"] = json!(arguments.real_rate().per_second());
     figures["jobs_per_line"] = arguments.jobs_per_line.into();
     figures["fair_share_seconds"] = json!(rounded(share));
     figures["slowest_small_line_seconds"] = json!(rounded(slowest));
     figures["ratio"] = json!(rounded(slowest / share));
-    figures["small_line_seconds"] = ends.into_iter().map(rounded).collect();
+    figures["small_line_seconds"] = completion_times.into_iter().map(rounded).collect();
     Report { figures, violation: None }
 }
 
@@ -61,22 +61,22 @@ async fn fill(plant: &Plant, n_each: usize) -> HashMap<CertificateId, usize> {
     eprintln!("{n_all} messages, {n_big} of them from one line");
     let mut certificates = jobs::certificates(&plant.ca, n_all).await;
     let small = certificates.split_off(n_big);
-    let messages: Vec<_> = certificates.into_iter().map(|pem| jobs::of_line("line-1", pem)).collect();
+    let messages: Vec<_> = certificates.into_iter().map(|pem| jobs::for_line("line-1", pem)).collect();
     plant.send(&messages).await;
     let line_of = |i: usize| i % (LINES - 1);
     let lines = small.iter().enumerate().map(|(i, pem)| (jobs::id(pem), line_of(i))).collect();
     let small = small.into_iter().enumerate();
-    let messages: Vec<_> = small.map(|(i, pem)| jobs::of_line(&format!("line-{}", line_of(i) + 2), pem)).collect();
+    let messages: Vec<_> = small.map(|(i, pem)| jobs::for_line(&format!("line-{}", line_of(i) + 2), pem)).collect();
     plant.send(&messages).await;
     lines
 }
 
 /// Returns when the last certificate of each small line was registered, in seconds after the first call.
-fn ends(plant: &Plant, line_of: &HashMap<CertificateId, usize>, began: Instant) -> Vec<f64> {
-    let mut ends = vec![0.0; LINES - 1];
+fn completion_times(plant: &Plant, line_of: &HashMap<CertificateId, usize>, started: Instant) -> Vec<f64> {
+    let mut completion_times = vec![0.0; LINES - 1];
     for call in plant.sites[0].calls_from(0) {
         let Some(&line) = call.registered.and_then(|id| line_of.get(&id)) else { continue };
-        ends[line] = (call.at - began).as_secs_f64();
+        completion_times[line] = (call.at - started).as_secs_f64();
     }
-    ends
+    completion_times
 }

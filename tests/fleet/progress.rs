@@ -11,10 +11,10 @@ use crate::plant::{Plant, QUEUE};
 use crate::strikes::Counts;
 
 /// How often progress is reported.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// How often the queue is checked.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 /// The fewest visible messages in the queue so far.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl Supply {
         tasks.spawn(async move {
             loop {
                 least.0.fetch_min(visible(&queue), Ordering::Relaxed);
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(CHECK_EVERY).await;
             }
         });
         supply
@@ -41,14 +41,14 @@ impl Supply {
 }
 
 /// Reports progress on standard error until the set is dropped.
-pub(crate) fn tell(tasks: &mut JoinSet<()>, plant: &Plant, began: Instant, counts: Arc<Counts>) {
+pub(crate) fn report(tasks: &mut JoinSet<()>, plant: &Plant, started: Instant, counts: Arc<Counts>) {
     let sites: Vec<_> = plant.sites.iter().map(|site| (site.plan.target, site.ledger())).collect();
     tasks.spawn(async move {
-        let mut at = began;
+        let mut at = started;
         loop {
-            at += TELL_EVERY;
+            at += REPORT_EVERY;
             tokio::time::sleep_until(at.into()).await;
-            eprintln!("{:4} s: {}", (at - began).as_secs(), line(&sites, &counts));
+            eprintln!("{:4} s: {}", (at - started).as_secs(), line(&sites, &counts));
         }
     });
 }

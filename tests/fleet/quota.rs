@@ -21,24 +21,24 @@ pub(crate) async fn measure(arguments: &Arguments) -> Report {
     let n_jobs = run::n_jobs(arguments, highest_rate(arguments));
     eprintln!("{} workers, {n_jobs} messages", arguments.workers);
     let certificates = jobs::certificates(&plant.ca, n_jobs).await.into_iter();
-    let messages: Vec<_> = certificates.map(|pem| jobs::of_target(plan.target, pem)).collect();
+    let messages: Vec<_> = certificates.map(|pem| jobs::for_target(plan.target, pem)).collect();
     plant.send(&messages).await;
 
     let run = Run::start(&plant, arguments).await;
     let end = arguments.settle() + arguments.seconds;
     let allowed = allow(&plant, &run, arguments, end).await;
     run.until(end).await;
-    let whole = Window { from: run.began, to: run.began + end };
-    let facts = run.end(arguments).await;
+    let full = Window { from: run.started, to: run.started + end };
+    let facts = run.stop(arguments).await;
 
     let calls = plant.sites[0].calls_from(0);
-    let mut figures = Figures::new(&calls, &allowed, Window { from: whole.from + arguments.settle(), ..whole });
+    let mut figures = Figures::new(&calls, &allowed, Window { from: full.from + arguments.settle(), ..full });
     if !arguments.settle().is_zero() {
         figures = figures.of_the_whole_window();
     }
-    let seconds = whole.seconds(&calls);
+    let seconds = full.seconds(&calls);
     if let Some(file) = &arguments.plot {
-        std::fs::write(file, chart(&seconds, &allowed, whole.from).svg()).unwrap();
+        std::fs::write(file, chart(&seconds, &allowed, full.from).svg()).unwrap();
     }
     report(arguments, &figures, &facts, &seconds)
 }
@@ -85,21 +85,21 @@ fn report(arguments: &Arguments, figures: &Figures, facts: &serde_json::Value, s
     object.insert("seconds".to_owned(), json!(arguments.seconds.as_secs_f64()));
     object.insert("per_second".to_owned(), json!(seconds));
     let worst = figures.worst_second;
-    let is_broken = arguments.count_only && f64::from(u32::try_from(worst).unwrap()) > bound;
+    let is_violated = arguments.count_only && f64::from(u32::try_from(worst).unwrap()) > bound;
     let violation =
-        is_broken.then(|| format!("{worst} calls arrived in one second, but at most {bound:.1} are allowed"));
+        is_violated.then(|| format!("{worst} calls arrived in one second, but at most {bound:.1} are allowed"));
     Report { figures: all, violation }
 }
 
 fn chart(seconds: &[Second], allowed: &Allowed, from: Instant) -> Chart {
-    let in_the_middle = |i: usize| f64::from(u32::try_from(i).unwrap()) + 0.5;
+    let middle_of = |i: usize| f64::from(u32::try_from(i).unwrap()) + 0.5;
     let points = |count: fn(&Second) -> usize| {
         let counts = seconds.iter().enumerate();
-        counts.map(|(i, second)| (in_the_middle(i), f64::from(u32::try_from(count(second)).unwrap()))).collect()
+        counts.map(|(i, second)| (middle_of(i), f64::from(u32::try_from(count(second)).unwrap()))).collect()
     };
     let quota = (0..seconds.len()).flat_map(|i| {
-        let (begin, end) = (in_the_middle(i) - 0.5, in_the_middle(i) + 0.5);
-        let rate = allowed.at(from + Duration::from_secs_f64(in_the_middle(i)));
+        let (begin, end) = (middle_of(i) - 0.5, middle_of(i) + 0.5);
+        let rate = allowed.at(from + Duration::from_secs_f64(middle_of(i)));
         [(begin, rate), (end, rate)]
     });
     Chart {

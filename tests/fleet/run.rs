@@ -23,7 +23,7 @@ const HELD_SECONDS: f64 = 3.0;
 
 pub(crate) struct Run {
     /// When the first call arrived.
-    pub(crate) began: Instant,
+    pub(crate) started: Instant,
     workers: Arc<Workers>,
     counts: Arc<Counts>,
     supply: Supply,
@@ -38,7 +38,7 @@ impl Run {
         let seen: Vec<usize> = plant.sites.iter().map(|site| site.ledger().n_calls()).collect();
         let workers = Arc::new(Workers::start(arguments.workers, plant.folder()));
         let since = Instant::now();
-        let began = loop {
+        let started = loop {
             let firsts =
                 plant.sites.iter().zip(&seen).filter_map(|(site, &seen)| site.calls_from(seen).first().copied());
             if let Some(first) = firsts.map(|call| call.at).min() {
@@ -48,23 +48,23 @@ impl Run {
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         let mut tasks = JoinSet::new();
-        let counts = strikes::begin(&mut tasks, arguments, &workers, began);
+        let counts = strikes::begin(&mut tasks, arguments, &workers, started);
         let supply = Supply::watch(&mut tasks, plant);
-        progress::tell(&mut tasks, plant, began, Arc::clone(&counts));
-        Self { began, workers, counts, supply, tasks }
+        progress::report(&mut tasks, plant, started, Arc::clone(&counts));
+        Self { started, workers, counts, supply, tasks }
     }
 
     /// Waits until the given time after the first call.
     pub(crate) async fn until(&self, after: Duration) {
-        tokio::time::sleep_until((self.began + after).into()).await;
+        tokio::time::sleep_until((self.started + after).into()).await;
     }
 
     /// Kills the workers and returns what was done to them, and the fewest messages that waited at any time.
-    pub(crate) async fn end(mut self, arguments: &Arguments) -> Value {
+    pub(crate) async fn stop(mut self, arguments: &Arguments) -> Value {
         let least = self.supply.least();
         self.tasks.shutdown().await;
         let crashes = self.workers.crashes();
-        Arc::get_mut(&mut self.workers).expect("the tasks that strike workers have ended").end().await;
+        Arc::get_mut(&mut self.workers).expect("the tasks that strike workers have ended").kill_all().await;
         if least == 0 {
             eprintln!("the queue ran empty: the figures show more than the workers' own limit");
         }

@@ -26,7 +26,7 @@ pub(crate) struct Site {
 
 /// A RegisterCertificate call in the call log.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Call {
     pub(crate) at: Instant,
     pub(crate) is_throttled: bool,
     /// The certificate, if the call registered it.
@@ -51,13 +51,13 @@ impl Site {
     }
 
     /// Returns the RegisterCertificate calls after the first `skip` calls of any kind, in order of arrival.
-    pub(crate) fn calls_from(&self, skip: usize) -> Vec<Seen> {
+    pub(crate) fn calls_from(&self, skip: usize) -> Vec<Call> {
         let calls = self.ledger().calls_from(skip, usize::MAX).into_iter();
-        calls.filter(|call| call.operation == ApiOperation::RegisterCertificate).map(|call| self.seen(&call)).collect()
+        calls.filter(|call| call.operation == ApiOperation::RegisterCertificate).map(|call| self.call(&call)).collect()
     }
 
-    fn seen(&self, call: &LoggedCall) -> Seen {
-        Seen {
+    fn call(&self, call: &LoggedCall) -> Call {
+        Call {
             at: self.started + call.arrived,
             is_throttled: call.is_throttled(),
             registered: call.certificate_id.filter(|_| call.answer.as_deref() == Some("ok")),

@@ -35,7 +35,7 @@ pub(crate) fn begin(
     tasks: &mut JoinSet<()>,
     arguments: &Arguments,
     workers: &Arc<Workers>,
-    began: Instant,
+    started: Instant,
 ) -> Arc<Counts> {
     let counts = Arc::new(Counts::default());
     for (strike, every) in [
@@ -45,15 +45,15 @@ pub(crate) fn begin(
     ] {
         let Some(every) = every else { continue };
         let (workers, counts) = (Arc::clone(workers), Arc::clone(&counts));
-        tasks.spawn(async move { strike.in_turn(began, every, &workers, &counts).await });
+        tasks.spawn(async move { strike.in_turn(started, every, &workers, &counts).await });
     }
     counts
 }
 
 impl Strike {
     /// Strikes one seat after another.
-    async fn in_turn(self, began: Instant, every: Duration, workers: &Workers, counts: &Counts) {
-        let mut at = began;
+    async fn in_turn(self, started: Instant, every: Duration, workers: &Workers, counts: &Counts) {
+        let mut at = started;
         for seat in workers.in_turn() {
             at += every;
             tokio::time::sleep_until(at.into()).await;

@@ -25,18 +25,18 @@ pub(crate) async fn measure(arguments: &Arguments) -> Report {
     eprintln!("{} workers, {n_each} messages for each target", arguments.workers);
     let certificates = jobs::certificates(&plant.ca, n_each * plant.sites.len()).await;
     let targets = plant.sites.iter().map(|site| site.plan.target).cycle();
-    let messages: Vec<_> = targets.zip(certificates).map(|(target, pem)| jobs::of_target(target, pem)).collect();
+    let messages: Vec<_> = targets.zip(certificates).map(|(target, pem)| jobs::for_target(target, pem)).collect();
     plant.send(&messages).await;
 
     let run = Run::start(&plant, arguments).await;
     let end = arguments.settle() + arguments.seconds;
     run.until(end).await;
-    let window = Window { from: run.began + arguments.settle(), to: run.began + end };
-    let mut figures = run.end(arguments).await;
+    let window = Window { from: run.started + arguments.settle(), to: run.started + end };
+    let mut figures = run.stop(arguments).await;
     figures["settle"] = json!(arguments.settle().as_secs_f64());
     figures["seconds"] = json!(arguments.seconds.as_secs_f64());
     let targets: serde_json::Map<_, _> =
-        plant.sites.iter().map(|site| (site.plan.target.to_owned(), of_site(site, window))).collect();
+        plant.sites.iter().map(|site| (site.plan.target.to_owned(), site_figures(site, window))).collect();
     figures["targets"] = Value::Object(targets);
     Report { figures, violation: None }
 }
@@ -58,7 +58,7 @@ fn deny(site: &Site) {
     site.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, effect)).unwrap();
 }
 
-fn of_site(site: &Site, window: Window) -> Value {
+fn site_figures(site: &Site, window: Window) -> Value {
     let rate = site.plan.real_rate.per_second();
     let calls = site.calls_from(0);
     let figures = Figures::new(&calls, &Allowed::constant(rate), window).of_the_whole_window();

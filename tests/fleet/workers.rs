@@ -33,7 +33,7 @@ struct Seat {
 #[derive(Default)]
 struct Occupant {
     pid: Option<u32>,
-    is_told_to_end: bool,
+    is_stopping: bool,
 }
 
 impl Workers {
@@ -56,7 +56,7 @@ impl Workers {
     /// Kills a worker; returns false if the seat is empty.
     pub(crate) fn kill(&self, seat: usize) -> bool {
         let mut occupant = self.seats[seat].occupant();
-        occupant.is_told_to_end = true;
+        occupant.is_stopping = true;
         occupant.signal("KILL")
     }
 
@@ -64,7 +64,7 @@ impl Workers {
     pub(crate) fn terminate(&self, seat: usize) -> bool {
         let mut occupant = self.seats[seat].occupant();
         // A second signal would make it exit at once.
-        !std::mem::replace(&mut occupant.is_told_to_end, true) && occupant.signal("TERM")
+        !std::mem::replace(&mut occupant.is_stopping, true) && occupant.signal("TERM")
     }
 
     /// Freezes a worker; returns its process, to be thawed, if the seat is occupied.
@@ -79,7 +79,7 @@ impl Workers {
     }
 
     /// Kills all workers and restarts none.
-    pub(crate) async fn end(&mut self) {
+    pub(crate) async fn kill_all(&mut self) {
         self.stop.cancel();
         while let Some(seat) = self.tasks.join_next().await {
             seat.unwrap();
@@ -103,13 +103,13 @@ impl Occupant {
 async fn occupy(seat: Arc<Seat>, settings: PathBuf, log: File, stop: CancellationToken) {
     loop {
         let mut worker = command(&settings, &log).spawn().unwrap();
-        *seat.occupant() = Occupant { pid: worker.id(), is_told_to_end: false };
+        *seat.occupant() = Occupant { pid: worker.id(), is_stopping: false };
         let status = tokio::select! {
             status = worker.wait() => status.unwrap(),
             () = stop.cancelled() => return worker.kill().await.unwrap(),
         };
-        let Occupant { is_told_to_end, .. } = std::mem::take(&mut *seat.occupant());
-        if !is_told_to_end {
+        let Occupant { is_stopping, .. } = std::mem::take(&mut *seat.occupant());
+        if !is_stopping {
             seat.crashes.fetch_add(1, Ordering::Relaxed);
             eprintln!("a worker exited by itself: {status}; see the logs next to {}", settings.display());
             tokio::time::sleep(PAUSE).await;

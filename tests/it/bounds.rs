@@ -11,7 +11,7 @@ use muster_core::outcome::Code;
 
 use crate::factory::Factory;
 use crate::ledger::assert_counters_equal_the_rows;
-use crate::show::known;
+use crate::show::show_json;
 
 /// Returns a positive serial number that does not compress, because Postgres compresses what it puts into an index.
 fn serial(n_bytes: usize) -> Vec<u8> {
@@ -40,7 +40,7 @@ async fn certificates_with_huge_serial_numbers_are_registered_and_found() {
     assert_eq!(kept, serials, "each is stored in full");
     assert_counters_equal_the_rows(&factory.database).await;
     for (serial, pem) in serials.iter().zip(&pems) {
-        let found = known(&factory, &[&hex::encode(serial)]).await;
+        let found = show_json(&factory, &[&hex::encode(serial)]).await;
         let id = Certificate::from_pem(pem).unwrap().id().to_string();
         assert_eq!(found["certificates"][0]["certificate_id"], id);
         assert_eq!(found["certificates"].as_array().unwrap().len(), 1);

@@ -1,4 +1,4 @@
-//! Answers that are not what they seem: an odd 200, a proxy's page, an empty long poll. Nothing counts as done unless
+//! Answers that are not what they seem: an empty 200, a proxy's page, an empty long poll. Nothing counts as done unless
 //! the answer says so, and no job is blamed.
 
 use std::collections::BTreeMap;
@@ -40,8 +40,8 @@ async fn enqueue(factory: &Factory, n: usize) -> (Option<i32>, Value, String) {
         std::fs::write(devices.join(format!("{i}.pem")), pem).unwrap();
     }
     let arguments = ["enqueue", "devices", "--json", "--batch", BATCH];
-    let (code, stdout, said) = factory.spawn(&arguments).wait().await;
-    (code, serde_json::from_str(&stdout).unwrap_or(Value::Null), said)
+    let (code, stdout, stderr) = factory.spawn(&arguments).wait().await;
+    (code, serde_json::from_str(&stdout).unwrap_or(Value::Null), stderr)
 }
 
 /// Returns the number of distinct certificates in the queue.
@@ -51,7 +51,7 @@ async fn n_queued(factory: &Factory) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_of_sts_is_no_denial() {
+async fn sts_trouble_is_not_a_denial() {
     let error =
         |status, code: &str| Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false };
     let page = |status| answer(status, "text/html", PAGE, false);
@@ -65,58 +65,58 @@ async fn trouble_of_sts_is_no_denial() {
     ] {
         let factory = Factory::new(1000.0).await;
         factory.sandbox.faults().set(Fault::new(ApiOperation::GetCallerIdentity, effect.clone())).unwrap();
-        let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).wait().await;
-        assert_eq!(code, Some(5), "{effect:?}: {said}");
-        assert!(said.contains("cannot ask AWS who we are: "), "{effect:?}: {said}");
+        let (code, _, stderr) = factory.spawn(&["serve", "--until-empty"]).wait().await;
+        assert_eq!(code, Some(5), "{effect:?}: {stderr}");
+        assert!(stderr.contains("cannot ask AWS who we are: "), "{effect:?}: {stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_answer_does_not_call_sent_is_sent_again() {
+async fn messages_not_confirmed_as_sent_are_resent() {
     let omitted = |executed| Effect::OmitEntries { entries: 9, executed };
     for effect in empty_answers().into_iter().chain([omitted(false), omitted(true)]) {
         let factory = Factory::new(1000.0).await;
         set(&factory, ApiOperation::SendMessageBatch, effect.clone(), 2);
-        let (code, numbers, said) = enqueue(&factory, 25).await;
-        assert_eq!((code, &numbers["sent"]), (Some(0), &25.into()), "{effect:?} {said}");
+        let (code, numbers, stderr) = enqueue(&factory, 25).await;
+        assert_eq!((code, &numbers["sent"]), (Some(0), &25.into()), "{effect:?} {stderr}");
         assert_eq!(n_queued(&factory).await, 25, "{effect:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_changes_on_its_way_is_sent_again() {
+async fn a_body_corrupted_in_transit_is_resent() {
     let factory = Factory::new(1000.0).await;
     set(&factory, ApiOperation::SendMessageBatch, Effect::CorruptBodies, 2);
-    let (code, numbers, said) = enqueue(&factory, 25).await;
-    assert_eq!((code, &numbers["sent"]), (Some(0), &25.into()), "{said}");
+    let (code, numbers, stderr) = enqueue(&factory, 25).await;
+    assert_eq!((code, &numbers["sent"]), (Some(0), &25.into()), "{stderr}");
     factory.drain().await;
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 25)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_no_answer_says_anything_nothing_is_said_to_be_sent() {
+async fn empty_answers_never_count_as_sent() {
     let factory = Factory::new(1000.0).await;
     let nothing = answer(200, "application/json", "{}", false);
     factory.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, nothing)).unwrap();
-    let (code, numbers, said) = enqueue(&factory, 3).await;
-    assert_eq!((code, &numbers["sent"], &numbers["not_sent"]), (Some(5), &0.into(), &3.into()), "{said}");
-    assert!(said.contains(UNKNOWN) && said.contains("proxy"), "{said}");
+    let (code, numbers, stderr) = enqueue(&factory, 3).await;
+    assert_eq!((code, &numbers["sent"], &numbers["not_sent"]), (Some(5), &0.into(), &3.into()), "{stderr}");
+    assert!(stderr.contains(UNKNOWN) && stderr.contains("proxy"), "{stderr}");
 }
 
 /// One of ten messages is missing from the answer to every attempt: its result is unknown, and reported as such.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_never_mentioned_is_a_reject() {
+async fn a_message_missing_from_every_answer_becomes_a_reject() {
     let factory = Factory::new(1000.0).await;
     let omitted = Effect::OmitEntries { entries: 1, executed: false };
     set(&factory, ApiOperation::SendMessageBatch, omitted, 8);
-    let (code, numbers, said) = enqueue(&factory, 10).await;
-    assert_eq!((code, &numbers["sent"], &numbers["not_sent"]), (Some(1), &9.into(), &1.into()), "{said}");
+    let (code, numbers, stderr) = enqueue(&factory, 10).await;
+    assert_eq!((code, &numbers["sent"], &numbers["not_sent"]), (Some(1), &9.into(), &1.into()), "{stderr}");
     let rejects = std::fs::read_to_string(factory.folder().join(format!("{BATCH}.rejects.jsonl"))).unwrap();
     assert!(rejects.contains("SQS did not say that it took the message: not in the answer: it may or may not be done"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_whose_body_changed_is_not_believed() {
+async fn a_delivery_with_a_corrupted_body_is_ignored() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(5)).await;
     set(&factory, ApiOperation::ReceiveMessage, Effect::CorruptBodies, 1);
@@ -124,11 +124,11 @@ async fn a_delivery_whose_body_changed_is_not_believed() {
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 5)]));
     let n: i64 = sqlx::query_scalar("select count(*) from quarantine").fetch_one(&factory.database.pool).await.unwrap();
     assert_eq!(n, 0);
-    assert!(factory.counts("jobs").deliveries > 5, "the test shows nothing unless one was struck");
+    assert!(factory.counts("jobs").deliveries > 5, "the fault struck no receive");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delete_of_which_the_answer_says_nothing_is_made_again() {
+async fn an_unconfirmed_delete_is_retried() {
     for effect in empty_answers().into_iter().chain([Effect::OmitEntries { entries: 9, executed: false }]) {
         let factory = Factory::new(1000.0).await;
         set(&factory, ApiOperation::DeleteMessageBatch, effect.clone(), 3);
@@ -142,9 +142,9 @@ async fn a_delete_of_which_the_answer_says_nothing_is_made_again() {
 /// A message stays hidden only if SQS confirms it: what the answer omits is requested again before the message becomes
 /// visible.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_extension_of_which_the_answer_says_nothing_is_made_again() {
+async fn an_unconfirmed_visibility_extension_is_retried() {
     let factory = Factory::new(1000.0).await;
-    // Both are in time before the messages become visible, and neither has an effect.
+    // Both strike well before the messages become visible, and neither request is executed.
     for effect in empty_answers().into_iter().filter(|effect| matches!(effect, Effect::Answer { executed: false, .. }))
     {
         set(&factory, ApiOperation::ChangeMessageVisibilityBatch, effect, 1);
@@ -164,30 +164,31 @@ async fn an_odd_answer_to_a_registration_blames_no_certificate() {
         set(&factory, ApiOperation::RegisterCertificate, effect.clone(), 15);
         factory.enqueue(&factory.leaves(30)).await;
         factory.drain().await;
-        let ends = factory.outcomes().await;
-        assert!(ends.keys().all(|code| code.status() == Status::Registered), "{effect:?}: {ends:?}");
-        assert_eq!(ends.values().sum::<u64>(), 30, "{effect:?}");
+        let outcomes = factory.outcomes().await;
+        assert!(outcomes.keys().all(|code| code.status() == Status::Registered), "{effect:?}: {outcomes:?}");
+        assert_eq!(outcomes.values().sum::<u64>(), 30, "{effect:?}");
         assert_eq!(factory.counts("jobs-dead").sent, 0);
     }
 }
 
-/// A proxy's page is not a denial by AWS: the certificates wait for the connection to recover, and the credentials are
+/// A proxy's page is not a denial by AWS: the certificates wait until AWS can be reached again, and the credentials are
 /// not suspected.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_a_proxy_is_trouble_on_the_way_and_no_denial() {
+async fn a_proxy_page_is_an_outage_not_a_denial() {
     let factory = Factory::new(1000.0).await;
     let page = Fault::new(ApiOperation::RegisterCertificate, answer(403, "text/html", PAGE, false));
     let id = factory.sandbox.faults().set(page).unwrap();
     factory.enqueue(&factory.leaves(40)).await;
     let serving = factory.serve().await;
-    let mut told = String::new();
+    let mut readiness = String::new();
     factory
         .until("the breaker is open", async |_| {
-            told = serving.readiness().await.to_string();
-            told.contains("outage")
+            readiness = serving.readiness().await.to_string();
+            readiness.contains("outage")
         })
         .await;
-    assert!(told.contains("not an answer from AWS") && told.contains("proxy") && !told.contains("auth"), "{told}");
+    assert!(readiness.contains("not an answer from AWS") && readiness.contains("proxy"), "{readiness}");
+    assert!(!readiness.contains("auth"), "{readiness}");
     factory.sandbox.faults().clear(id);
     factory.until("all is done", async |f| f.counts("jobs").deleted == 40).await;
     serving.stop().await;
@@ -195,20 +196,20 @@ async fn a_page_of_a_proxy_is_trouble_on_the_way_and_no_denial() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_in_place_of_sts_is_no_word_about_the_credentials() {
+async fn a_proxy_page_instead_of_sts_does_not_blame_the_credentials() {
     let factory = Factory::new(1000.0).await;
     for (status, content_type) in [(403, "text/html"), (200, "text/html"), (407, "text/html")] {
         let page = Fault::new(ApiOperation::GetCallerIdentity, answer(status, content_type, PAGE, false));
         let id = factory.sandbox.faults().set(page).unwrap();
-        let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).wait().await;
-        assert_eq!(code, Some(5), "{status}: {said}");
-        assert!(said.contains("cannot ask AWS who we are") && !said.contains("credentials"), "{status}: {said}");
+        let (code, _, stderr) = factory.spawn(&["serve", "--until-empty"]).wait().await;
+        assert_eq!(code, Some(5), "{status}: {stderr}");
+        assert!(stderr.contains("cannot ask AWS who we are") && !stderr.contains("credentials"), "{status}: {stderr}");
         factory.sandbox.faults().clear(id);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_does_not_say_how_full_it_is_is_not_empty() {
+async fn a_queue_of_unknown_depth_is_not_empty() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(5)).await;
     let empty = || answer(200, "application/json", "{}", false);
@@ -226,18 +227,18 @@ async fn a_queue_that_does_not_say_how_full_it_is_is_not_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_queue_that_does_not_wait_is_asked_ever_less_often() {
+async fn receives_back_off_when_long_polls_return_at_once() {
     let factory = Factory::new(100.0).await;
     let empty = answer(200, "application/json", "{}", false);
-    let hurried = Fault::new(ApiOperation::ReceiveMessage, empty).during(Duration::from_secs(4));
-    factory.sandbox.faults().set(hurried).unwrap();
+    let immediate = Fault::new(ApiOperation::ReceiveMessage, empty).during(Duration::from_secs(4));
+    factory.sandbox.faults().set(immediate).unwrap();
     let serving = factory.serve().await;
     factory.enqueue(&factory.leaves(5)).await;
     factory.until("all is done", async |f| f.counts("jobs").deleted == 5).await;
     serving.stop().await;
     let answers = factory.sandbox.ledger().summary(ApiOperation::ReceiveMessage).answers;
-    let n_hurried = answers.get("replaced").copied().unwrap_or_default();
-    assert!((2..=30).contains(&n_hurried), "{n_hurried} calls in four seconds");
+    let n_immediate = answers.get("replaced").copied().unwrap_or_default();
+    assert!((2..=30).contains(&n_immediate), "{n_immediate} calls in four seconds");
 }
 
 fn kms_denies(operation: ApiOperation) -> Fault {
@@ -247,17 +248,17 @@ fn kms_denies(operation: ApiOperation) -> Fault {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_may_not_be_used_is_a_denial_and_no_outage() {
+async fn a_denied_kms_key_is_a_denial_not_an_outage() {
     let factory = Factory::new(1000.0).await;
     factory.sandbox.faults().set(kms_denies(ApiOperation::SendMessageBatch)).unwrap();
-    let (code, _, said) = enqueue(&factory, 3).await;
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("kms:GenerateDataKey"), "{said}");
+    let (code, _, stderr) = enqueue(&factory, 3).await;
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains("kms:GenerateDataKey"), "{stderr}");
 
     factory.sandbox.faults().set(kms_denies(ApiOperation::ReceiveMessage)).unwrap();
-    let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).wait().await;
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("the queue cannot be read") && said.contains("kms:Decrypt"), "{said}");
+    let (code, _, stderr) = factory.spawn(&["serve", "--until-empty"]).wait().await;
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains("the queue cannot be read") && stderr.contains("kms:Decrypt"), "{stderr}");
 
     let (code, found, _) = factory.spawn(&["doctor"]).wait().await;
     assert_eq!(code, Some(6));

@@ -72,7 +72,7 @@ fn n_calls(factory: &Factory, operation: ApiOperation) -> usize {
 }
 
 /// Returns code, detail and status at AWS of the only row of an operation.
-async fn the_end(factory: &Factory, operation: &str) -> (String, String, Option<String>) {
+async fn only_row(factory: &Factory, operation: &str) -> (String, String, Option<String>) {
     sqlx::query_as("select code, coalesce(detail, ''), known_status from registrations where operation = $1")
         .bind(operation)
         .fetch_one(&factory.database.pool)

@@ -32,13 +32,13 @@ async fn n_parked(factory: &Factory, batch: &str) -> u64 {
     factory.ledger.batch_status(batch).await.unwrap().map_or(0, |batch| batch.parked())
 }
 
-async fn n_in(factory: &Factory, batch: &str) -> u64 {
+async fn n_registered(factory: &Factory, batch: &str) -> u64 {
     let batch = factory.ledger.batch_status(batch).await.unwrap().unwrap_or_default();
     batch.counts.iter().filter(|count| count.code == Code::Ok).map(|count| count.n).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_all_is_paused_nothing_is_received() {
+async fn nothing_is_received_while_everything_is_paused() {
     let factory = Factory::new(1000.0).await;
     ok(&factory, &["pause", "all", "--reason", "line 7 is being moved"]).await;
     enqueue(&factory, BATCH, "default", 20).await;
@@ -51,13 +51,13 @@ async fn while_all_is_paused_nothing_is_received() {
     assert_eq!(factory.sandbox.ledger().summary(ApiOperation::ReceiveMessage).calls, 0);
 
     ok(&factory, &["resume", "all"]).await;
-    factory.until("all are in", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 20)])).await;
+    factory.until("all are registered", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 20)])).await;
     serving.stop().await;
     assert_eq!(factory.counts("jobs").deliveries, 20, "each was delivered once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pause_is_seen_by_a_worker_that_is_running() {
+async fn a_running_worker_notices_a_pause() {
     let factory = Factory::new(1000.0).await;
     let serving = factory.serve().await;
     ok(&factory, &["pause", "all"]).await;
@@ -67,7 +67,7 @@ async fn a_pause_is_seen_by_a_worker_that_is_running() {
     factory.until("the long poll is over", async |f| f.counts("jobs").in_flight > 0 || n_polls(f) > 0).await;
     assert_eq!(factory.n_calls(), 0);
     ok(&factory, &["resume", "all"]).await;
-    factory.until("all are in", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 10)])).await;
+    factory.until("all are registered", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 10)])).await;
     serving.stop().await;
 }
 
@@ -83,17 +83,25 @@ async fn jobs_of_a_paused_batch_are_parked_and_others_go_on() {
     enqueue(&factory, "bad", "default", 15).await;
     enqueue(&factory, BATCH, "default", 15).await;
     factory.until("they are parked", async |f| n_parked(f, "bad").await == 15).await;
-    factory.until("others are in", async |f| n_in(f, BATCH).await == 15).await;
-    assert_eq!((factory.n_calls(), n_in(&factory, "bad").await), (15, 0));
+    factory.until("others are registered", async |f| n_registered(f, BATCH).await == 15).await;
+    assert_eq!((factory.n_calls(), n_registered(&factory, "bad").await), (15, 0));
     let (_, stderr) = run(&factory, &["pause", "batch", "bad"]).await;
     assert!(stderr.contains("was already paused"), "{stderr}");
 
     ok(&factory, &["resume", "batch", "bad"]).await;
-    factory.until("all are in", async |f| n_in(f, "bad").await == 15 && n_parked(f, "bad").await == 0).await;
+    factory
+        .until("all are registered", async |f| n_registered(f, "bad").await == 15 && n_parked(f, "bad").await == 0)
+        .await;
     serving.stop().await;
     assert_counters_equal_the_rows(&factory.database).await;
-    let actions: Vec<_> =
-        factory.ledger.audit_entries(None, 10).await.unwrap().into_iter().map(|its| (its.action, its.what)).collect();
+    let actions: Vec<_> = factory
+        .ledger
+        .audit_entries(None, 10)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|entry| (entry.action, entry.what))
+        .collect();
     assert_eq!(
         actions,
         [("resume".into(), "pause:batch:bad".to_owned()), ("pause".into(), "pause:batch:bad".to_owned())]
@@ -101,7 +109,7 @@ async fn jobs_of_a_paused_batch_are_parked_and_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_paused_target_of_two_holds_up_only_itself() {
+async fn a_paused_target_does_not_hold_up_another() {
     let mut factory = Factory::new(1000.0).await;
     let other = factory
         .add_target("eu", muster_sandbox::SandboxSettings { region: "eu-central-1".into(), ..count_only() })
@@ -111,15 +119,15 @@ async fn one_paused_target_of_two_holds_up_only_itself() {
     enqueue(&factory, "there", "eu", 12).await;
     enqueue(&factory, "here", "default", 12).await;
     factory.until("they are parked", async |f| n_parked(f, "there").await == 12).await;
-    factory.until("others are in", async |f| n_in(f, "here").await == 12).await;
+    factory.until("others are registered", async |f| n_registered(f, "here").await == 12).await;
     assert_eq!(other.ledger().summary(ApiOperation::RegisterCertificate).calls, 0);
     ok(&factory, &["resume", "target", "eu"]).await;
-    factory.until("all are in", async |f| n_in(f, "there").await == 12).await;
+    factory.until("all are registered", async |f| n_registered(f, "there").await == 12).await;
     serving.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slips_of_the_pen_are_told() {
+async fn typos_are_reported() {
     let factory = Factory::new(1000.0).await;
     let (code, stderr) = run(&factory, &["resume", "batch", "nothing-like-it"]).await;
     assert_eq!(code, Some(1));
@@ -134,7 +142,7 @@ async fn slips_of_the_pen_are_told() {
     let (code, stderr) = run(&factory, &["pause", "batch", "line-8"]).await;
     assert_eq!(code, Some(1));
     assert!(stderr.contains("error: the ledger does not know batch `line-8`\nhint: did you mean line-7?"), "{stderr}");
-    assert!(stderr.contains("`--new` pauses it before its first message"), "{stderr}");
+    assert!(stderr.contains("`--new` pauses it before entry first message"), "{stderr}");
     assert!(factory.ledger.open_holds().await.unwrap().is_empty(), "nothing was paused");
     ok(&factory, &["pause", "batch", "line-7"]).await;
     let (_, stderr) = run(&factory, &["resume", "batch", "line-8"]).await;

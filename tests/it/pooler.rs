@@ -95,9 +95,9 @@ fn start(program: &Path, settings: &Path, owner: Option<u32>) -> Child {
 async fn run(factory: &Factory, url: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let setting = format!("database.url={url}");
     let arguments = [arguments, &["--set", &setting]].concat();
-    let ended = tokio::time::timeout(PATIENCE, factory.spawn(&arguments).wait());
-    let (code, _, said) = ended.await.unwrap_or_else(|_| panic!("{arguments:?} does not end"));
-    (code, said)
+    let output = tokio::time::timeout(PATIENCE, factory.spawn(&arguments).wait());
+    let (code, _, stderr) = output.await.unwrap_or_else(|_| panic!("{arguments:?} does not end"));
+    (code, stderr)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,33 +107,33 @@ async fn in_session_mode_everything_works() {
     let url = pooler.url(&factory.database.url);
     factory.enqueue(&factory.leaves(20)).await;
     for arguments in [&["migrate"][..], &["serve", "--until-empty"]] {
-        let (code, said) = run(&factory, &url, arguments).await;
-        assert_eq!(code, Some(0), "{said}");
+        let (code, stderr) = run(&factory, &url, arguments).await;
+        assert_eq!(code, Some(0), "{stderr}");
     }
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 20)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 20)]));
 }
 
 /// Debian's `PgBouncer` 1.18 loses prepared statements in this mode; later versions keep them.
 #[tokio::test(flavor = "multi_thread")]
-async fn in_transaction_mode_no_lock_stays_and_an_old_pooler_is_named() {
+async fn transaction_mode_leaves_no_lock_and_an_old_pooler_is_named() {
     let factory = Factory::new(1000.0).await;
     let Some(pooler) = Pooler::start(&factory.database.url, "transaction").await else { return };
     let url = pooler.url(&factory.database.url);
     factory.enqueue(&factory.leaves(20)).await;
     for arguments in [&["migrate"][..], &["migrate"], &["serve", "--until-empty"]] {
-        let (code, said) = run(&factory, &url, arguments).await;
-        assert!(code == Some(0) || said.contains("max_prepared_statements"), "{arguments:?} {code:?}: {said}");
+        let (code, stderr) = run(&factory, &url, arguments).await;
+        assert!(code == Some(0) || stderr.contains("max_prepared_statements"), "{arguments:?} {code:?}: {stderr}");
     }
     // The doctor prints the same hint as the other commands.
     let setting = format!("database.url={url}");
-    let (_, findings, said) = factory.spawn(&["doctor", "--set", &setting]).wait().await;
-    let is_caused_by_a_pooler = findings.contains("prepared statement");
-    assert!(!is_caused_by_a_pooler || findings.contains("max_prepared_statements"), "{findings} {said}");
-    assert!(!findings.contains("check `database.url`"), "{findings} {said}");
-    let (code, said) = run(&factory, &factory.database.url, &["migrate"]).await;
-    assert_eq!(code, Some(0), "{said}");
-    assert!(!said.contains("waiting for another process"), "a lock stayed behind: {said}");
-    let (code, said) = run(&factory, &factory.database.url, &["serve", "--until-empty"]).await;
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 20)]));
+    let (_, findings, stderr) = factory.spawn(&["doctor", "--set", &setting]).wait().await;
+    let blames_the_pooler = findings.contains("prepared statement");
+    assert!(!blames_the_pooler || findings.contains("max_prepared_statements"), "{findings} {stderr}");
+    assert!(!findings.contains("check `database.url`"), "{findings} {stderr}");
+    let (code, stderr) = run(&factory, &factory.database.url, &["migrate"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(!stderr.contains("waiting for another process"), "a lock stayed behind: {stderr}");
+    let (code, stderr) = run(&factory, &factory.database.url, &["serve", "--until-empty"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 20)]));
 }

@@ -47,7 +47,7 @@ async fn dropping_a_server_stops_it() {
     let folder = postgres.data_dir().parent().unwrap().to_owned();
     drop(postgres);
     assert!(!folder.exists());
-    assert_eq!(answer(other.url()).await.unwrap(), 1, "two servers at once are apart");
+    assert_eq!(answer(other.url()).await.unwrap(), 1, "the other server is not affected");
 }
 
 #[tokio::test]
@@ -72,11 +72,12 @@ async fn a_frozen_server_is_stopped_too() {
 
 /// Premise: the wrapper has removed the log's folder before the error is created.
 #[tokio::test]
-async fn a_server_that_ends_at_once_is_quoted() {
+async fn a_server_that_exits_at_once_is_quoted() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    for (program, end) in [("initdb", "exit 0"), ("postgres", "echo out of luck >&2; exit 7")] {
-        let script = format!("#!/bin/sh\ncase $1 in --version) echo '{program} (PostgreSQL) 18.0';; *) {end};; esac\n");
+    for (program, action) in [("initdb", "exit 0"), ("postgres", "echo out of luck >&2; exit 7")] {
+        let script =
+            format!("#!/bin/sh\ncase $1 in --version) echo '{program} (PostgreSQL) 18.0';; *) {action};; esac\n");
         fs::write(folder.path().join(program), script).unwrap();
         fs::set_permissions(folder.path().join(program), fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -89,19 +90,19 @@ async fn a_server_that_ends_at_once_is_quoted() {
 #[tokio::test]
 async fn killing_the_owner_stops_the_server() {
     if std::env::var_os(OWNER).is_some() {
-        return own_until_told().await;
+        return own_until_stdin_closes().await;
     }
     let mut owner = Owner::spawn("killing_the_owner_stops_the_server", |_| ());
     assert_eq!(answer(&owner.url).await.unwrap(), 1);
     owner.process.kill().unwrap();
     owner.process.wait().unwrap();
-    wait_for_the_end(owner.data_dir.parent().unwrap()).await;
+    wait_for_removal(owner.data_dir.parent().unwrap()).await;
     assert!(answer(&owner.url).await.is_err());
 }
 
 /// Premise: after a power failure no process is left to remove the folder.
 #[tokio::test]
-async fn the_folder_of_a_dead_server_goes_at_the_next_start() {
+async fn the_next_start_removes_a_dead_servers_folder() {
     let first = Postgres::start(settings()).await.unwrap();
     let run = first.data_dir().ancestors().nth(2).unwrap();
     let made = tempfile::tempdir_in(run.parent().unwrap()).unwrap().keep();
@@ -115,18 +116,18 @@ async fn the_folder_of_a_dead_server_goes_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn an_ordinary_user_has_it_in_the_home_folder() {
+async fn an_ordinary_users_server_is_in_the_home_folder() {
     if std::env::var_os(OWNER).is_some() {
-        return own_until_told().await;
+        return own_until_stdin_closes().await;
     }
     let home = tempfile::tempdir().unwrap();
     if fs::metadata(home.path()).unwrap().uid() != 0 {
         println!("skipped: needs root to become another user; as a user all other tests show it");
         return;
     }
-    let nobody = id_of_nobody();
+    let nobody = uid_of_nobody();
     chown(home.path(), Some(nobody), Some(nobody)).unwrap();
-    let mut owner = Owner::spawn("an_ordinary_user_has_it_in_the_home_folder", |command| {
+    let mut owner = Owner::spawn("an_ordinary_users_server_is_in_the_home_folder", |command| {
         command.env("HOME", home.path()).env_remove("XDG_CACHE_HOME").uid(nobody).gid(nobody);
     });
     assert!(owner.data_dir.starts_with(home.path().join(".cache/muster")), "{}", owner.data_dir.display());
@@ -171,21 +172,22 @@ impl Owner {
         let mut process = command.spawn().unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let lines = stdout.by_ref().lines().map(Result::unwrap);
-        let said: Vec<String> = lines.filter_map(|line| Some(line.split_once("owns ")?.1.to_owned())).take(2).collect();
-        let [url, data_dir] = said.try_into().expect("the owner says where its server is");
+        let printed: Vec<String> =
+            lines.filter_map(|line| Some(line.split_once("owns ")?.1.to_owned())).take(2).collect();
+        let [url, data_dir] = printed.try_into().expect("the owner says where its server is");
         Self { process, url, data_dir: data_dir.into(), _stdout: stdout, _binary: folder }
     }
 }
 
 /// The body of the other process.
-async fn own_until_told() {
+async fn own_until_stdin_closes() {
     let postgres = Postgres::start(settings()).await.unwrap();
     println!("owns {}\nowns {}", postgres.url(), postgres.data_dir().display());
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
     postgres.stop().await.unwrap();
 }
 
-async fn wait_for_the_end(folder: &Path) {
+async fn wait_for_removal(folder: &Path) {
     let deadline = Instant::now() + PATIENCE;
     while folder.exists() {
         assert!(Instant::now() < deadline, "{} is still there", folder.display());
@@ -193,7 +195,7 @@ async fn wait_for_the_end(folder: &Path) {
     }
 }
 
-fn id_of_nobody() -> u32 {
+fn uid_of_nobody() -> u32 {
     let output = Command::new("id").args(["-u", "nobody"]).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }

@@ -31,7 +31,7 @@ async fn behind_a_proxy(rate: f64) -> (Factory, Proxy) {
     let mut factory = Factory::new(rate).await;
     let proxy = Proxy::before(&factory.database.url).await;
     factory.config.database.url = proxy.url.as_str().into();
-    hasten(&mut factory);
+    shorten_timeouts(&mut factory);
     (factory, proxy)
 }
 
@@ -44,11 +44,11 @@ async fn on_its_own_server(rate: f64) -> (Factory, Server) {
     factory.ledger.migrate().await.unwrap();
     factory.database.pool = PgPool::connect(&url).await.unwrap();
     factory.config.database = settings;
-    hasten(&mut factory);
+    shorten_timeouts(&mut factory);
     (factory, server)
 }
 
-fn hasten(factory: &mut Factory) {
+fn shorten_timeouts(factory: &mut Factory) {
     factory.config.database.timeout = TIMEOUT.into();
     factory.config.retry.first_wait = Duration::from_millis(20).into();
     factory.config.retry.max_wait = Duration::from_millis(200).into();
@@ -74,7 +74,7 @@ async fn start(factory: &Factory) -> Worker {
 }
 
 /// Waits until the worker stops, then checks that every certificate was called, recorded, counted and deleted once.
-async fn settled(factory: &Factory, worker: Worker, n: usize) {
+async fn assert_settled(factory: &Factory, worker: Worker, n: usize) {
     let patience = Duration::from_mins(1);
     tokio::time::timeout(patience, worker.task).await.expect("the queue does not become empty").unwrap();
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, n as u64)]));
@@ -104,31 +104,31 @@ async fn n_strikes(factory: &Factory) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_in_doubt_is_made_again_and_counted_once() {
+async fn a_commit_in_doubt_is_retried_and_counted_once() {
     for executed in [true, false] {
         let (factory, proxy) = behind_a_proxy(1000.0).await;
         factory.enqueue(&factory.leaves(30)).await;
         proxy.cut(Cut::AtCommit { executed });
         let worker = start(&factory).await;
-        settled(&factory, worker, 30).await;
-        assert_eq!(proxy.n_cuts(), 1, "the test shows nothing without a cut");
+        assert_settled(&factory, worker, 30).await;
+        assert_eq!(proxy.n_cuts(), 1, "no connection was cut");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_cut_in_the_middle_of_an_answer_costs_nothing() {
+async fn a_connection_cut_in_mid_answer_loses_nothing() {
     for bytes in [100, 1_000, 3_000] {
         let (factory, proxy) = behind_a_proxy(1000.0).await;
         factory.enqueue(&factory.leaves(30)).await;
         let worker = start(&factory).await;
         proxy.cut(Cut::AfterBytes(bytes));
-        settled(&factory, worker, 30).await;
-        assert_eq!(proxy.n_cuts(), 1, "the test shows nothing without a cut");
+        assert_settled(&factory, worker, 30).await;
+        assert_eq!(proxy.n_cuts(), 1, "no connection was cut");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_away_for_a_while_stops_nothing_for_good() {
+async fn work_resumes_after_a_database_outage() {
     for conduct in [Conduct::Stall, Conduct::Refuse] {
         let (factory, proxy) = behind_a_proxy(100.0).await;
         factory.enqueue(&factory.leaves(100)).await;
@@ -137,17 +137,17 @@ async fn a_server_that_is_away_for_a_while_stops_nothing_for_good() {
         proxy.conduct(conduct);
         tokio::time::sleep(AWAY).await;
         factory
-            .until("operations are given up", async |_| worker.n_errors("timeout") + worker.n_errors("connection") > 0)
+            .until("operations fail", async |_| worker.n_errors("timeout") + worker.n_errors("connection") > 0)
             .await;
         assert!(factory.n_calls() < 100, "{conduct:?} stops the work meanwhile");
         proxy.conduct(Conduct::Forward);
-        settled(&factory, worker, 100).await;
+        assert_settled(&factory, worker, 100).await;
     }
 }
 
 /// Premise: a connection that went silent reports nothing, not even when it is closed or tested.
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_went_dead_without_a_word_are_given_up() {
+async fn silently_dead_connections_are_abandoned() {
     for time in [AWAY, 4 * AWAY] {
         let (factory, proxy) = behind_a_proxy(100.0).await;
         factory.enqueue(&factory.leaves(100)).await;
@@ -156,7 +156,7 @@ async fn connections_that_went_dead_without_a_word_are_given_up() {
         proxy.conduct(Conduct::Swallow);
         tokio::time::sleep(time).await;
         proxy.conduct(Conduct::Forward);
-        settled(&factory, worker, 100).await;
+        assert_settled(&factory, worker, 100).await;
     }
 }
 
@@ -167,28 +167,28 @@ async fn slow_statements_only_take_longer() {
     proxy.conduct(Conduct::Delay(Duration::from_millis(20)));
     factory.enqueue(&factory.leaves(100)).await;
     let worker = start(&factory).await;
-    settled(&factory, worker, 100).await;
+    assert_settled(&factory, worker, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_is_terminated_inside_a_flush_costs_nothing() {
+async fn a_backend_terminated_in_mid_flush_loses_nothing() {
     let (factory, _proxy) = behind_a_proxy(1000.0).await;
     strike_inserts(&factory, 2, "perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(1)").await;
     factory.enqueue(&factory.leaves(30)).await;
     let worker = start(&factory).await;
-    settled(&factory, worker, 30).await;
+    assert_settled(&factory, worker, 30).await;
     assert!(n_strikes(&factory).await > 2);
 }
 
 /// Disk full, too many connections, read-only, deadlock, serialization failure, starting up, lock not available.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_of_the_server_is_no_error_of_the_rows() {
+async fn server_errors_do_not_blame_the_rows() {
     for code in ["53100", "53300", "25006", "40P01", "40001", "57P03", "55P03"] {
         let (factory, _proxy) = behind_a_proxy(1000.0).await;
         strike_inserts(&factory, 3, &format!("raise exception 'as ordered' using errcode = '{code}'")).await;
         factory.enqueue(&factory.leaves(20)).await;
         let worker = start(&factory).await;
-        settled(&factory, worker, 20).await;
+        assert_settled(&factory, worker, 20).await;
         assert!(n_strikes(&factory).await > 3, "{code}");
     }
 }
@@ -196,7 +196,7 @@ async fn an_error_of_the_server_is_no_error_of_the_rows() {
 /// Premise: after a failover the old server accepts connections but refuses writes. A session keeps the setting that it
 /// started with, just as a session with the old server stays on that server.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_became_read_only_is_left_as_soon_as_there_is_another() {
+async fn a_read_only_server_is_abandoned_for_another() {
     let (factory, _proxy) = behind_a_proxy(100.0).await;
     let pool = &factory.database.pool;
     let database: String = sqlx::query_scalar("select current_database()").fetch_one(pool).await.unwrap();
@@ -213,11 +213,11 @@ async fn a_server_that_became_read_only_is_left_as_soon_as_there_is_another() {
     .await;
     factory.until("a write is refused", async |_| worker.n_errors("25") > 0).await;
     run(format!("alter database {database} reset default_transaction_read_only")).await;
-    settled(&factory, worker, 60).await;
+    assert_settled(&factory, worker, 60).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_stopped_and_started_again_is_used_again() {
+async fn a_restarted_server_is_used_again() {
     let (factory, mut server) = on_its_own_server(100.0).await;
     factory.enqueue(&factory.leaves(100)).await;
     let worker = start(&factory).await;
@@ -226,26 +226,26 @@ async fn a_server_that_is_stopped_and_started_again_is_used_again() {
     tokio::time::sleep(AWAY).await;
     assert!(!worker.task.is_finished());
     server.come_up().await;
-    settled(&factory, worker, 100).await;
+    assert_settled(&factory, worker, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_server_is_given_up_in_time_and_used_again() {
+async fn a_frozen_server_times_out_and_is_used_again() {
     let (factory, server) = on_its_own_server(100.0).await;
     factory.enqueue(&factory.leaves(100)).await;
     let worker = start(&factory).await;
     factory.until("some are called", async |f| f.n_calls() >= 30).await;
     server.freeze();
     // Either the timeout of the operation, or that of the pool, which waits for a sign of life from the connection.
-    let is_given_up = async |_: &Factory| worker.n_errors("timeout") + worker.n_errors("connection") > 0;
-    factory.until("operations are given up", is_given_up).await;
+    let has_failed = async |_: &Factory| worker.n_errors("timeout") + worker.n_errors("connection") > 0;
+    factory.until("operations fail", has_failed).await;
     assert!(factory.n_calls() < 100);
     server.thaw();
-    settled(&factory, worker, 100).await;
+    assert_settled(&factory, worker, 100).await;
 }
 
-/// Starts a program whose server is away while it holds jobs with unrecorded outcomes.
-async fn a_program_that_cannot_write(conduct: Conduct) -> (Factory, Proxy, crate::factory::Program) {
+/// Starts a worker program, and makes its server unreachable while it holds jobs with unrecorded outcomes.
+async fn start_and_cut_off_from_postgres(conduct: Conduct) -> (Factory, Proxy, crate::factory::Program) {
     let (mut factory, proxy) = behind_a_proxy(50.0).await;
     factory.database.url.clone_from(&proxy.url);
     // Calls are always in flight, so some finish after the server is gone; and many more jobs wait for a permit.
@@ -264,21 +264,21 @@ async fn a_program_that_cannot_write(conduct: Conduct) -> (Factory, Proxy, crate
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_without_postgres_fails_in_time_and_gives_back_what_was_held() {
+async fn stopping_without_postgres_fails_in_time_and_releases_messages() {
     for conduct in [Conduct::Refuse, Conduct::Stall] {
-        let (factory, _proxy, program) = a_program_that_cannot_write(conduct).await;
+        let (factory, _proxy, program) = start_and_cut_off_from_postgres(conduct).await;
         assert!(factory.counts("jobs").in_flight > 0);
         program.signal("TERM");
         let (code, _, log) = program.wait().await;
         assert_eq!(code, Some(1), "{conduct:?}: {log}");
         assert!(log.contains("were not finished within the drain deadline"), "{log}");
-        assert_eq!(factory.counts("jobs").in_flight, 0, "what was held is visible again");
+        assert_eq!(factory.counts("jobs").in_flight, 0, "all messages are visible again");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_it_at_once() {
-    let (factory, _proxy, program) = a_program_that_cannot_write(Conduct::Stall).await;
+async fn a_second_signal_exits_at_once() {
+    let (factory, _proxy, program) = start_and_cut_off_from_postgres(Conduct::Stall).await;
     program.signal("TERM");
     // Wait until the first signal is handled: signals are handled in order, and only a second one counts.
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -286,21 +286,22 @@ async fn a_second_signal_ends_it_at_once() {
     let since = std::time::Instant::now();
     assert_eq!(program.wait().await.0, Some(130));
     assert!(since.elapsed() < Duration::from_millis(1_500), "the drain deadline is 2 s after the first signal");
-    assert!(factory.counts("jobs").in_flight > 0, "nothing was given back");
+    assert!(factory.counts("jobs").in_flight > 0, "something was released");
 }
 
 /// Premise: `/readyz` reported that the pool gave no answer, instead of that the server refuses connections.
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_names_the_cause_of_a_server_that_is_gone() {
+async fn readiness_says_why_the_server_is_unreachable() {
     let (mut factory, mut server) = on_its_own_server(1000.0).await;
     factory.config.database.timeout = Duration::from_secs(20).into();
     let service = factory.serve().await;
     assert_eq!(service.readiness().await["postgres"], "ok");
     server.go_down().await;
-    let began = std::time::Instant::now();
-    let said = service.readiness().await["postgres"].to_string();
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert!(said.contains("No such file") || said.contains("refused") || said.contains("shutting down"), "{said}");
+    let started = std::time::Instant::now();
+    let reason = service.readiness().await["postgres"].to_string();
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let is_clear = ["No such file", "refused", "shutting down"].iter().any(|cause| reason.contains(cause));
+    assert!(is_clear, "{reason}");
     server.come_up().await;
     factory.until("it is ready again", async |_| service.readiness().await["postgres"] == "ok").await;
     service.stop().await;

@@ -14,17 +14,17 @@ use crate::factory::{Factory, Program, count_only, queue_attributes};
 const RATE: f64 = 50.0;
 
 /// Asserts that all certificates succeeded, nothing is left, and there are no dead letters.
-async fn all_is_well(factory: &Factory, n: usize) {
-    let ends: BTreeMap<Code, u64> = factory.outcomes().await;
-    assert_eq!(ends.values().sum::<u64>(), n as u64, "{ends:?}");
-    assert!(ends.keys().all(|code| code.status().is_success()), "{ends:?}");
+async fn assert_all_succeeded(factory: &Factory, n: usize) {
+    let outcomes: BTreeMap<Code, u64> = factory.outcomes().await;
+    assert_eq!(outcomes.values().sum::<u64>(), n as u64, "{outcomes:?}");
+    assert!(outcomes.keys().all(|code| code.status().is_success()), "{outcomes:?}");
     assert_eq!(factory.sandbox.ledger().n_certificates(), n);
     assert_eq!((factory.counts("jobs").deleted, factory.counts("jobs-dead").sent), (n as u64, 0));
 }
 
 /// Premise: the queue's visibility timeout is 2 s.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_worker_does_not_make_up_for_the_calls_that_it_missed() {
+async fn a_thawed_worker_does_not_catch_up_in_a_burst() {
     for frozen in [Duration::from_secs(2), Duration::from_millis(3_500)] {
         let factory = Factory::new(RATE).await;
         factory.enqueue(&factory.leaves(200)).await;
@@ -35,7 +35,7 @@ async fn a_frozen_worker_does_not_make_up_for_the_calls_that_it_missed() {
         program.signal("CONT");
         let (code, _, log) = program.wait().await;
         assert_eq!(code, Some(0), "{log}");
-        all_is_well(&factory, 200).await;
+        assert_all_succeeded(&factory, 200).await;
         // The bound is 56. A burst of the missed calls would add 100 and more; a slow machine delays a few.
         let worst = factory.sandbox.ledger().worst_second(ApiOperation::RegisterCertificate);
         assert!(worst <= 75, "{worst} calls in one second at {RATE}/s");
@@ -43,7 +43,7 @@ async fn a_frozen_worker_does_not_make_up_for_the_calls_that_it_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_worker_takes_over_what_a_frozen_one_holds() {
+async fn another_worker_takes_over_from_a_frozen_one() {
     let factory = Factory::new(RATE).await;
     factory.enqueue(&factory.leaves(100)).await;
     let frozen = factory.spawn(&["serve"]);
@@ -51,19 +51,19 @@ async fn another_worker_takes_over_what_a_frozen_one_holds() {
     frozen.signal("STOP");
     let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     assert_eq!(code, Some(0), "{log}");
-    all_is_well(&factory, 100).await;
-    let ends = factory.outcomes().await;
+    assert_all_succeeded(&factory, 100).await;
+    let outcomes = factory.outcomes().await;
     // Its late writes must not make any recorded outcome worse.
     frozen.signal("CONT");
     frozen.signal("TERM");
     let (code, _, log) = frozen.wait().await;
     assert_eq!(code, Some(0), "{log}");
-    all_is_well(&factory, 100).await;
-    assert!(factory.outcomes().await.get(&Code::Ok) >= ends.get(&Code::Ok), "{ends:?} before");
+    assert_all_succeeded(&factory, 100).await;
+    assert!(factory.outcomes().await.get(&Code::Ok) >= outcomes.get(&Code::Ok), "{outcomes:?} before");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rolling_restarts_under_load_end_in_order_and_lose_nothing() {
+async fn rolling_restarts_under_load_lose_nothing() {
     // Each restart releases waiting jobs, which uses up one delivery of each.
     let attributes = QueueAttributes { max_receive_count: Some(20), ..queue_attributes() };
     let factory = Factory::with_queue(count_only(), RATE, attributes).await;
@@ -83,25 +83,25 @@ async fn rolling_restarts_under_load_end_in_order_and_lose_nothing() {
         let (code, _, log) = worker.wait().await;
         assert_eq!(code, Some(0), "{log}");
     }
-    all_is_well(&factory, 500).await;
+    assert_all_succeeded(&factory, 500).await;
     assert_eq!(factory.n_calls(), 500, "an orderly stop wastes no call");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_in_one_job_costs_the_others_nothing_and_its_message_comes_back() {
+async fn a_panic_affects_one_job_and_its_message_comes_back() {
     let factory = Factory::new(RATE).await;
     factory.enqueue(&factory.leaves(20)).await;
     let mut command = factory.command(&["serve", "--until-empty"]);
     let program = Program(command.env("MUSTER_PANIC_AT", "checked:5").spawn().unwrap());
     let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("panicked"), "the test shows nothing without a panic: {log}");
+    assert!(log.contains("panicked"), "nothing panicked: {log}");
     assert_eq!((factory.outcomes().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 20)]), 20));
     assert_eq!(factory.counts("jobs").deliveries, 21);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_while_it_still_starts_ends_it_at_once() {
+async fn a_stop_during_startup_exits_at_once() {
     let mut factory = Factory::new(RATE).await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     factory.database.url = format!("postgres://muster@{}/muster", silent.local_addr().unwrap());

@@ -30,14 +30,14 @@ pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> (u16, Stri
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_ends_every_job_as_it_should_and_its_numbers_add_up() {
+async fn the_demo_gets_the_expected_outcomes_and_totals_add_up() {
     let (code, stdout, stderr) = muster(&["demo", "--json", "--certificates", "300", "--rate", "200"]).await;
     assert_eq!(code, Some(0), "{stderr}\n{stdout}");
     let summary: Value = serde_json::from_str(&stdout).unwrap();
     let n = |field: &str| summary[field].as_u64().unwrap_or_else(|| panic!("{field} is no count in {stdout}"));
-    let ends =
+    let outcomes =
         ["registered", "already_registered", "rejected", "refused", "exhausted", "parked", "quarantined", "missing"];
-    assert_eq!(ends.iter().map(|field| n(field)).sum::<u64>(), n("enqueued"));
+    assert_eq!(outcomes.iter().map(|field| n(field)).sum::<u64>(), n("enqueued"));
     assert_eq!((n("enqueued"), n("missing"), n("duplicates")), (303, 0, 3));
     assert_eq!(n("iot_calls"), n("registered") + n("already_registered") + n("refused") + n("throttled"));
     assert!(summary["quota_used"].as_f64().is_some() && summary["seconds"].as_f64().is_some());
@@ -46,34 +46,34 @@ async fn the_demo_ends_every_job_as_it_should_and_its_numbers_add_up() {
 /// Runs a demo with the files of a folder; returns exit code, numbers and standard error.
 async fn demo_of(folder: &std::path::Path, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let path = folder.join("in").display().to_string();
-    let (code, stdout, said) = muster(&[&["demo", "--json", path.as_str()], arguments].concat()).await;
-    (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("no JSON: {stdout}\n{said}")), said)
+    let (code, stdout, stderr) = muster(&[&["demo", "--json", path.as_str()], arguments].concat()).await;
+    (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("no JSON: {stdout}\n{stderr}")), stderr)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_takes_certificates_of_ones_own() {
+async fn the_demo_accepts_your_own_certificates() {
     let folder = tempfile::tempdir().unwrap();
     let ca = Ca::new("Our CA");
     std::fs::create_dir(folder.path().join("in")).unwrap();
     std::fs::write(folder.path().join("ca.pem"), ca.pem()).unwrap();
     std::fs::write(folder.path().join("in/1.pem"), ca.leaf("1") + &ca.leaf("2")).unwrap();
     let ca_file = folder.path().join("ca.pem").display().to_string();
-    let (code, numbers, said) = demo_of(folder.path(), &["--ca", &ca_file]).await;
-    assert_eq!((code, &numbers["registered"], &numbers["missing"]), (Some(0), &2.into(), &0.into()), "{said}");
+    let (code, numbers, stderr) = demo_of(folder.path(), &["--ca", &ca_file]).await;
+    assert_eq!((code, &numbers["registered"], &numbers["missing"]), (Some(0), &2.into(), &0.into()), "{stderr}");
 
     std::fs::write(folder.path().join("in/2.pem"), ca.flawed(Flaw::Expired, "3")).unwrap();
-    let (code, numbers, said) = demo_of(folder.path(), &["--ca", &ca_file]).await;
-    assert_eq!((code, &numbers["enqueued"], &numbers["registered"]), (Some(3), &2.into(), &2.into()), "{said}");
+    let (code, numbers, stderr) = demo_of(folder.path(), &["--ca", &ca_file]).await;
+    assert_eq!((code, &numbers["enqueued"], &numbers["registered"]), (Some(3), &2.into(), &2.into()), "{stderr}");
     assert_eq!(numbers["input"]["rejected"], serde_json::json!({ "expired": 1 }));
-    assert!(said.contains("/in/2.pem:1 expired: the certificate expired at "), "{said}");
+    assert!(stderr.contains("/in/2.pem:1 expired: the certificate expired at "), "{stderr}");
 
-    let (code, numbers, said) = demo_of(folder.path(), &[]).await;
-    assert_eq!((code, &numbers["parked"]), (Some(3), &2.into()), "{said}");
-    assert!(said.contains("hint: pass the CAs that issued these certificates with --ca FILE"), "{said}");
+    let (code, numbers, stderr) = demo_of(folder.path(), &[]).await;
+    assert_eq!((code, &numbers["parked"]), (Some(3), &2.into()), "{stderr}");
+    assert!(stderr.contains("hint: pass the CAs that issued these certificates with --ca FILE"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serving_until_empty_tells_whether_something_failed() {
+async fn serve_until_empty_exits_3_if_a_job_failed() {
     let factory = Factory::new(500.0).await;
     factory.enqueue(&factory.leaves(3)).await;
     let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).wait().await;
@@ -84,7 +84,7 @@ async fn serving_until_empty_tells_whether_something_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_without_its_schema_is_an_error_with_the_mend() {
+async fn a_missing_schema_is_an_error_with_a_hint() {
     let factory = Factory::new(10.0).await;
     sqlx::query("drop table _sqlx_migrations").execute(&factory.database.pool).await.unwrap();
     let (code, _, log) = factory.spawn(&["serve"]).wait().await;
@@ -102,7 +102,7 @@ async fn migrating_twice_is_fine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_not_there_is_told_from_other_errors() {
+async fn an_unreachable_database_has_its_own_exit_code() {
     let mut factory = Factory::new(10.0).await;
     factory.database.url = "postgres://postgres@127.0.0.1:1/nothing".to_owned();
     let (code, _, log) = factory.spawn(&["serve"]).wait().await;
@@ -111,7 +111,7 @@ async fn a_database_that_is_not_there_is_told_from_other_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_credentials_are_told_from_a_network_that_is_down() {
+async fn missing_credentials_are_not_a_network_failure() {
     let factory = Factory::new(10.0).await;
     let mut command = factory.command(&["serve"]);
     command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_PROFILE");
@@ -139,7 +139,7 @@ async fn help_lists_commands_and_exit_codes() {
 }
 
 #[tokio::test]
-async fn the_help_of_a_command_says_what_its_options_do_not() {
+async fn command_help_explains_more_than_the_options() {
     for (command, words) in [
         ("enqueue", "A certificate next to a private key is rejected"),
         ("status", "They are missing once the queues have been empty for two minutes"),
@@ -152,7 +152,7 @@ async fn the_help_of_a_command_says_what_its_options_do_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_and_health_are_shown_over_http() {
+async fn metrics_and_health_are_served_over_http() {
     let factory = Factory::new(500.0).await;
     factory.enqueue(&factory.leaves(5)).await;
     let stop = CancellationToken::new();

@@ -17,13 +17,13 @@ impl Refusing {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let proxy = Self::default();
-        let noting = proxy.clone();
+        let recording = proxy.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
                 let mut line = String::new();
                 let _ = stream.read_line(&mut line).await;
-                noting.0.lock().unwrap().push(line);
+                recording.0.lock().unwrap().push(line);
                 let _ =
                     stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
             }
@@ -31,37 +31,37 @@ impl Refusing {
         (proxy, url)
     }
 
-    fn asked_for(&self) -> Vec<String> {
+    fn requested(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_to_aws_take_the_proxy() {
+async fn requests_to_aws_use_the_proxy() {
     let factory = Factory::new(10.0).await;
     let (proxy, url) = Refusing::start().await;
     let mut command = factory.command(&["serve", "--set=aws.endpoint_url=http://aws.invalid"]);
     let (code, _, log) = Program(command.env("HTTP_PROXY", url).spawn().unwrap()).wait().await;
     assert_ne!(code, Some(0), "{log}");
-    let asked_for = proxy.asked_for();
-    assert!(asked_for.iter().any(|line| line.contains(" http://aws.invalid/")), "{asked_for:?}\n{log}");
+    let requested = proxy.requested();
+    assert!(requested.iter().any(|line| line.contains(" http://aws.invalid/")), "{requested:?}\n{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn this_machine_is_reached_without_the_proxy() {
+async fn localhost_is_reached_without_the_proxy() {
     let factory = Factory::new(100.0).await;
     let (proxy, url) = Refusing::start().await;
     factory.enqueue(&factory.leaves(2)).await;
     let mut command = factory.command(&["serve", "--until-empty"]);
     command.env("HTTP_PROXY", &url).env("ALL_PROXY", &url).env("NO_PROXY", "");
     let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
-    assert_eq!((code, proxy.asked_for(), factory.n_calls()), (Some(0), vec![], 2), "{log}");
+    assert_eq!((code, proxy.requested(), factory.n_calls()), (Some(0), vec![], 2), "{log}");
 }
 
 /// Premise: the SDK applies `NO_PROXY=*` to names only. On Linux, 0.0.0.0 leads to this machine, but is not a loopback
 /// address.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_proxy_for_all_hosts_is_for_addresses_too() {
+async fn no_proxy_for_all_hosts_covers_addresses() {
     let factory = Factory::new(100.0).await;
     let (proxy, url) = Refusing::start().await;
     factory.enqueue(&factory.leaves(2)).await;
@@ -69,12 +69,12 @@ async fn no_proxy_for_all_hosts_is_for_addresses_too() {
     let mut command = factory.command(&["serve", "--until-empty"]);
     command.arg(format!("--set=aws.endpoint_url={endpoint}")).env("HTTP_PROXY", &url).env("NO_PROXY", "*");
     let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
-    assert_eq!((code, proxy.asked_for(), factory.n_calls()), (Some(0), vec![], 2), "{log}");
+    assert_eq!((code, proxy.requested(), factory.n_calls()), (Some(0), vec![], 2), "{log}");
 }
 
 /// Premise: the proxy would return the credentials of its own machine.
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_are_not_asked_for_through_the_proxy() {
+async fn credentials_are_never_requested_through_the_proxy() {
     let factory = Factory::new(10.0).await;
     let (proxy, url) = Refusing::start().await;
     for uri in [None, Some("http://169.254.170.2/credentials")] {
@@ -87,6 +87,6 @@ async fn credentials_are_not_asked_for_through_the_proxy() {
         }
         let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
         assert_ne!(code, Some(0), "{log}");
-        assert_eq!(proxy.asked_for(), Vec::<String>::new(), "{log}");
+        assert_eq!(proxy.requested(), Vec::<String>::new(), "{log}");
     }
 }

@@ -38,7 +38,7 @@ async fn prune(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, S
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_batch_goes_and_a_young_one_stays() {
+async fn old_batches_are_pruned_and_recent_ones_kept() {
     let factory = Factory::new(1000.0).await;
     record(&factory, "old", 0..300).await;
     record(&factory, "young", 300..400).await;
@@ -47,11 +47,11 @@ async fn an_old_batch_goes_and_a_young_one_stays() {
     assert_eq!((code, stdout.lines().count()), (Some(0), 1), "{stderr}");
     assert!(stdout.starts_with("old, 300 rows, the last of "), "{stdout}");
     assert_eq!(n_rows(&factory, "old").await, 300);
-    assert_eq!(prune(&factory, &["--older-than", "90d"]).await.0, Some(2), "nobody is there to be asked");
+    assert_eq!(prune(&factory, &["--older-than", "90d"]).await.0, Some(2), "there is no terminal to confirm on");
 
     let (code, stdout, stderr) = prune(&factory, &["--older-than", "90d", "--yes", "--json"]).await;
-    let told: Value = serde_json::from_str(&stdout).expect(&stderr);
-    assert_eq!((code, &told[0]["dropped"], &told[0]["is_gone"]), (Some(0), &300.into(), &true.into()));
+    let summary: Value = serde_json::from_str(&stdout).expect(&stderr);
+    assert_eq!((code, &summary[0]["dropped"], &summary[0]["is_gone"]), (Some(0), &300.into(), &true.into()));
     assert_eq!((n_rows(&factory, "old").await, n_rows(&factory, "young").await), (0, 100));
     assert!(factory.ledger.batch_status("old").await.unwrap().is_none());
     assert_counters_equal_the_rows(&factory.database).await;
@@ -67,7 +67,7 @@ async fn an_old_batch_goes_and_a_young_one_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_under_way_stays_and_counts() {
+async fn rows_in_progress_are_kept_and_counted() {
     let factory = Factory::new(1000.0).await;
     record(&factory, "old", 0..30).await;
     sqlx::query("update registrations set waits_for = 'replay:1' where subject = $1")
@@ -90,7 +90,7 @@ async fn what_is_under_way_stays_and_counts() {
 
 /// Jobs of the batch finish while it is pruned: what they add stays consistent.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_counters_are_right_after_every_page_beside_live_work() {
+async fn counters_stay_exact_while_jobs_finish() {
     let factory = Factory::new(1000.0).await;
     record(&factory, "old", 0..200).await;
     let mut pruned = PruneProgress::default();
@@ -101,18 +101,21 @@ async fn the_counters_are_right_after_every_page_beside_live_work() {
         let ((), page) = tokio::join!(live, page);
         (pruned, next) = (page, next + 20);
         assert_counters_equal_the_rows(&factory.database).await;
-        assert!(next < 3000, "it never ends");
+        assert!(next < 3000, "pruning does not finish");
         if next >= 1100 {
             break;
         }
     }
-    assert!(!factory.ledger.forget_batch("old", pruned.n_dropped, "somebody@here").await.unwrap(), "rows are left");
+    assert!(
+        !factory.ledger.forget_batch("old", pruned.n_dropped, "somebody@here").await.unwrap(),
+        "the batch still has rows"
+    );
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
 /// Premise: a typo pruned a batch that was in progress.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_of_the_last_day_is_refused_unless_forced() {
+async fn pruning_a_recent_batch_needs_force() {
     let factory = Factory::new(1000.0).await;
     record(&factory, "old", 0..3).await;
     age(&factory, "old").await;

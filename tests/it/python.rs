@@ -10,7 +10,7 @@ pub(crate) fn python_with(module: &str, requirement: &str) -> Option<Command> {
     if imports(module, &packages) || (install(requirement, &packages) && imports(module, &packages)) {
         return Some(python(&packages));
     }
-    eprintln!("skipped: there is no python3 with {module} here, and pip cannot bring it");
+    eprintln!("skipped: there is no python3 with {module} here, and pip cannot install it");
     None
 }
 

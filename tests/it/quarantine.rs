@@ -22,7 +22,7 @@ async fn quarantine_json(factory: &Factory, arguments: &[&str], code: i32) -> Va
 }
 
 /// Quarantines `n` messages whose body is not a job: three with one reason and `n - 3` with another.
-async fn set_aside(factory: &Factory, n: usize) {
+async fn fill_quarantine(factory: &Factory, n: usize) {
     let message = |i: usize| Quarantined {
         queue: factory.queue.url().to_owned(),
         message_id: format!("message-{i}"),
@@ -34,12 +34,12 @@ async fn set_aside(factory: &Factory, n: usize) {
     factory.ledger.record(&Page { quarantined: (0..n).map(message).collect(), ..Page::default() }).await.unwrap();
 }
 
-async fn n_set_aside(factory: &Factory) -> u64 {
+async fn n_quarantined(factory: &Factory) -> u64 {
     factory.ledger.quarantined().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_of_a_target_that_was_unknown_is_registered_once_it_is_configured() {
+async fn a_job_of_an_unknown_target_can_be_replayed_once_configured() {
     let mut factory = Factory::new(1000.0).await;
     let job = Job { target: "second".parse().unwrap(), ..Factory::job(&factory.ca.leaf("one")) };
     factory.send(&[job.to_body(), "no job".to_owned()]).await;
@@ -58,36 +58,36 @@ async fn a_job_of_a_target_that_was_unknown_is_registered_once_it_is_configured(
 
     let stays = quarantine_json(&factory, &["replay", "--all", "--yes"], 3).await;
     assert_eq!((&stays["sent"], &stays["stay"]), (&json!(0), &json!({ "not_json": 1, "unknown_target": 1 })));
-    assert_eq!(n_set_aside(&factory).await, 2);
+    assert_eq!(n_quarantined(&factory).await, 2);
 
     let settings = muster_sandbox::SandboxSettings { account: "222222222222".to_owned(), ..count_only() };
     let second = factory.add_target("second", settings).await;
     let dry = quarantine_json(&factory, &["replay", "--all", "--dry-run"], 0).await;
     assert_eq!((&dry["sent"], &dry["batches"]), (&json!(1), &json!({ "batch": 1 })));
-    assert_eq!((n_set_aside(&factory).await, factory.counts("jobs").visible), (2, 0), "nothing was done");
+    assert_eq!((n_quarantined(&factory).await, factory.counts("jobs").visible), (2, 0), "nothing was done");
     let sent = quarantine_json(&factory, &["replay", id, "--yes"], 0).await;
     assert_eq!((&sent["sent"], &sent["stay"]), (&json!(1), &json!({})));
-    assert_eq!((n_set_aside(&factory).await, factory.counts("jobs").visible), (1, 1));
+    assert_eq!((n_quarantined(&factory).await, factory.counts("jobs").visible), (1, 1));
     factory.drain().await;
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 1)]));
     assert_eq!(second.ledger().n_certificates(), 1);
 
     let audited = factory.ledger.audit_entries(None, 10).await.unwrap();
-    assert_eq!(audited.len(), 2, "looking and counting are no deeds");
+    assert_eq!(audited.len(), 2, "listing and dry runs are not audited");
     assert_eq!((audited[0].action.as_str(), &audited[0].detail["sent"]), ("quarantine replay", &json!(1)));
     assert_eq!(audited[0].detail["chosen"], json!({ "messages": [id] }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_list_is_read_page_by_page() {
+async fn the_list_is_paged() {
     let factory = Factory::new(1000.0).await;
     let (_, text, _) = quarantine(&factory, &["list"]).await;
     assert_eq!(text, "the quarantine is empty\n");
-    set_aside(&factory, 7).await;
+    fill_quarantine(&factory, 7).await;
     let (mut found, mut after) = (vec![], None::<String>);
     loop {
         let mut arguments = vec!["list", "--limit", "3"];
-        arguments.extend(after.as_deref().map(|place| ["--after", place]).into_iter().flatten());
+        arguments.extend(after.as_deref().map(|key| ["--after", key]).into_iter().flatten());
         let page = quarantine_json(&factory, &arguments, 0).await;
         let messages = page["messages"].as_array().unwrap();
         found.extend(messages.iter().map(|message| message["message_id"].as_str().unwrap().to_owned()));
@@ -97,26 +97,26 @@ async fn the_list_is_read_page_by_page() {
         }
     }
     assert_eq!(found, (0..7).map(|i| format!("message-{i}")).collect::<Vec<_>>());
-    let (_, text, talk) = quarantine(&factory, &["list", "--limit", "1"]).await;
+    let (_, text, stderr) = quarantine(&factory, &["list", "--limit", "1"]).await;
     assert!(text.starts_with("message-0\n    not_json: it is none\n    sent "), "{text}");
-    assert_eq!(talk, format!("hint: there may be more: --after {}/message-0\n", factory.queue.url()));
+    assert_eq!(stderr, format!("hint: there may be more: --after {}/message-0\n", factory.queue.url()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_dropped_is_gone_and_noted() {
+async fn dropped_messages_are_deleted_and_audited() {
     let factory = Factory::new(1000.0).await;
-    set_aside(&factory, 7).await;
+    fill_quarantine(&factory, 7).await;
     let (code, text, _) = quarantine(&factory, &["drop", "--reason", "not_json", "--dry-run"]).await;
     assert_eq!((code, text.as_str()), (Some(0), "3 messages (3 not_json) would be dropped\n"));
-    let (code, _, talk) = quarantine(&factory, &["drop", "--all"]).await;
+    let (code, _, stderr) = quarantine(&factory, &["drop", "--all"]).await;
     assert_eq!(code, Some(2));
-    assert!(talk.contains("there is no terminal to ask for confirmation on"), "{talk}");
-    assert_eq!(n_set_aside(&factory).await, 7);
+    assert!(stderr.contains("there is no terminal to ask for confirmation on"), "{stderr}");
+    assert_eq!(n_quarantined(&factory).await, 7);
 
     let (code, text, _) = quarantine(&factory, &["drop", "--reason", "not_json", "--yes"]).await;
     assert_eq!((code, text.as_str()), (Some(0), "3 dropped\n"));
     let (_, text, _) = quarantine(&factory, &["drop", "message-3", "message-9", "--yes"]).await;
-    assert_eq!((text.as_str(), n_set_aside(&factory).await), ("1 dropped\n", 3));
+    assert_eq!((text.as_str(), n_quarantined(&factory).await), ("1 dropped\n", 3));
     let audited = factory.ledger.audit_entries(None, 10).await.unwrap();
     let details: Vec<_> = audited.into_iter().map(|entry| (entry.action, entry.detail)).collect();
     let wanted = [
@@ -125,19 +125,19 @@ async fn what_is_dropped_is_gone_and_noted() {
     ];
     assert_eq!(details, wanted.map(|detail| ("quarantine drop".to_owned(), detail)));
 
-    let (code, _, talk) = quarantine(&factory, &["show", "message-0"]).await;
+    let (code, _, stderr) = quarantine(&factory, &["show", "message-0"]).await;
     assert_eq!(code, Some(1));
     assert!(
-        talk.contains("message `message-0` is not in the quarantine; `muster quarantine list` lists those that are"),
-        "{talk}"
+        stderr.contains("message `message-0` is not in the quarantine; `muster quarantine list` lists those that are"),
+        "{stderr}"
     );
-    let (code, _, talk) = quarantine(&factory, &["list", "--reason", "not-json"]).await;
+    let (code, _, stderr) = quarantine(&factory, &["list", "--reason", "not-json"]).await;
     assert_eq!(code, Some(2));
-    assert!(talk.contains("not_json, unknown_version, not_a_job, wrapped, unknown_target, dropped"), "{talk}");
+    assert!(stderr.contains("not_json, unknown_version, not_a_job, wrapped, unknown_target, dropped"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_messages_are_sent_again_page_by_page_to_the_second_queue() {
+async fn replay_sends_page_by_page_to_the_second_queue() {
     let factory = Factory::new(1000.0).await;
     let job = |i: usize| Job { target: "mars".parse().unwrap(), ..Factory::job(&factory.ca.leaf(&i.to_string())) };
     let message = |i: usize| Quarantined {
@@ -157,5 +157,5 @@ async fn many_messages_are_sent_again_page_by_page_to_the_second_queue() {
     )
     .await;
     assert_eq!((&sent["sent"], &sent["stay"]), (&json!(28), &json!({ "unknown_target": 7 })));
-    assert_eq!((factory.counts("jobs-dead").visible, n_set_aside(&factory).await), (28, 7));
+    assert_eq!((factory.counts("jobs-dead").visible, n_quarantined(&factory).await), (28, 7));
 }

@@ -43,7 +43,8 @@ impl Worker {
         Self { metrics: service.metrics(), stop, running: tokio::spawn(service.run()) }
     }
 
-    fn failed(&self, operation: ApiOperation) -> u64 {
+    /// Returns how many requests of an operation failed.
+    fn n_failed(&self, operation: ApiOperation) -> u64 {
         self.metrics.sqs_requests.with_label_values(&[<&str>::from(operation), "error"]).get()
     }
 
@@ -58,14 +59,14 @@ async fn until_done(factory: &Factory, n: u64) {
 }
 
 /// Asserts that every message was delivered once and deleted, and none is a dead letter.
-fn each_once(factory: &Factory, n: u64) {
+fn assert_each_delivered_once(factory: &Factory, n: u64) {
     let counts = factory.counts("jobs");
     assert_eq!((counts.deliveries, counts.deleted), (n, n));
     assert_eq!(factory.counts("jobs-dead").sent, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn receives_that_fail_are_made_ever_more_slowly_until_they_work() {
+async fn failed_receives_back_off_until_they_succeed() {
     // Slow enough that there is only one receiver.
     let factory = Factory::new(100.0).await;
     let outage = Duration::from_secs(3);
@@ -77,7 +78,7 @@ async fn receives_that_fail_are_made_ever_more_slowly_until_they_work() {
     factory.sandbox.faults().set(unavailable).unwrap();
     factory.enqueue(&factory.leaves(20)).await;
     factory.drain().await;
-    each_once(&factory, 20);
+    assert_each_delivered_once(&factory, 20);
     let answers = factory.sandbox.ledger().summary(ApiOperation::ReceiveMessage).answers;
     let n_failed: usize = ["reset", "InternalError", "ServiceUnavailable"].iter().filter_map(|a| answers.get(*a)).sum();
     // Waits of up to 0.2, 0.4, 0.8 s and so on fill three seconds after a handful of calls.
@@ -94,11 +95,11 @@ async fn a_receive_whose_answer_is_lost_loses_no_message() {
     factory.enqueue(&factory.leaves(10)).await;
     factory.drain().await;
     assert_eq!((factory.outcomes().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 10)]), 10));
-    assert_eq!(factory.counts("jobs").deliveries, 20, "the test shows nothing without a second delivery");
+    assert_eq!(factory.counts("jobs").deliveries, 20, "no message was redelivered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_two_workers_have_at_once_ends_well_once() {
+async fn a_message_delivered_to_two_workers_succeeds_once() {
     let factory = Factory::new(200.0).await;
     let faults = factory.sandbox.faults();
     faults.set(Fault::new(ApiOperation::ReceiveMessage, Effect::DeliverTwice).calls(20)).unwrap();
@@ -110,14 +111,14 @@ async fn a_message_that_two_workers_have_at_once_ends_well_once() {
     tokio::join!(one.stop(), other.stop());
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 60)]));
     let (calls, counts) = (factory.n_calls() as u64, factory.counts("jobs"));
-    assert!(calls > 60, "the test shows nothing unless both workers call for one certificate");
+    assert!(calls > 60, "no certificate was called for by both workers");
     assert!(calls <= counts.deliveries, "{calls} calls for {} deliveries", counts.deliveries);
     assert_eq!((counts.deleted, factory.counts("jobs-dead").sent), (60, 0));
 }
 
 /// SQS may deliver a message again long after it was deleted, and in any order.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_comes_again_days_later_costs_no_call() {
+async fn a_message_redelivered_days_later_costs_no_call() {
     let factory = Factory::new(1000.0).await;
     let mut pems = factory.leaves(15);
     factory.enqueue(&pems).await;
@@ -135,18 +136,18 @@ async fn a_message_that_comes_again_days_later_costs_no_call() {
 
 /// At three deliveries, a message redelivered each time would become a dead letter.
 #[tokio::test(flavor = "multi_thread")]
-async fn deletes_that_fail_for_long_burn_no_delivery() {
+async fn long_delete_failures_cause_no_redelivery() {
     let factory = Factory::new(1000.0).await;
     let denied =
         Fault::new(ApiOperation::DeleteMessageBatch, error("AccessDenied", 403)).during(Duration::from_secs(5));
     factory.sandbox.faults().set(denied).unwrap();
     factory.enqueue(&factory.leaves(12)).await;
     factory.drain().await;
-    each_once(&factory, 12);
+    assert_each_delivered_once(&factory, 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_that_sqs_does_not_give_back_are_given_back_on_the_next_try() {
+async fn failed_releases_are_retried() {
     let factory = Factory::new(20.0).await;
     let effect = Effect::FailEntries { entries: 4, code: "InternalError".into(), sender_fault: false };
     factory.enqueue(&factory.leaves(100)).await;
@@ -156,13 +157,13 @@ async fn entries_that_sqs_does_not_give_back_are_given_back_on_the_next_try() {
     program.signal("TERM");
     let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
-    assert_eq!(factory.sandbox.faults().list()[0].strikes, 1, "the test shows nothing unless something goes back");
+    assert_eq!(factory.sandbox.faults().list()[0].strikes, 1, "the fault struck no release");
     assert_eq!(factory.counts("jobs").in_flight, 0);
 }
 
 /// An abandoned receive would leave its messages hidden from every receiver until their visibility timeout.
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_come_to_a_long_poll_while_the_worker_stops_go_back_at_once() {
+async fn messages_received_during_shutdown_are_released_at_once() {
     let factory = Factory::new(200.0).await;
     let mut program = factory.spawn(&["serve", "--set", "queue.wait=20s"]);
     factory
@@ -184,7 +185,7 @@ async fn messages_that_come_to_a_long_poll_while_the_worker_stops_go_back_at_onc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_denial_in_the_middle_of_a_run_ends_with_its_cause() {
+async fn work_resumes_when_a_denial_is_lifted() {
     let factory = Factory::new(1000.0).await;
     let worker = Worker::start(&factory).await;
     factory.enqueue(&factory.leaves(5)).await;
@@ -192,22 +193,22 @@ async fn a_denial_in_the_middle_of_a_run_ends_with_its_cause() {
     for operation in CALLS {
         factory.sandbox.faults().set(Fault::new(operation, error("AccessDenied", 403))).unwrap();
     }
-    factory.until("a receive is denied", async |_| worker.failed(ApiOperation::ReceiveMessage) >= 2).await;
+    factory.until("a receive is denied", async |_| worker.n_failed(ApiOperation::ReceiveMessage) >= 2).await;
     factory.enqueue(&factory.leaves(25)).await;
     factory.sandbox.faults().clear_all();
     until_done(&factory, 30).await;
-    each_once(&factory, 30);
+    assert_each_delivered_once(&factory, 30);
     worker.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_is_deleted_and_made_again_is_worked_on() {
+async fn a_recreated_queue_is_used_again() {
     let factory = Factory::new(1000.0).await;
     let worker = Worker::start(&factory).await;
     let aws = identity::load(&factory.config.aws.access()).await;
     let client = aws_sdk_sqs::Client::new(&aws);
     client.delete_queue().queue_url(factory.queue.url()).send().await.unwrap();
-    factory.until("a receive finds no queue", async |_| worker.failed(ApiOperation::ReceiveMessage) >= 2).await;
+    factory.until("a receive finds no queue", async |_| worker.n_failed(ApiOperation::ReceiveMessage) >= 2).await;
     let attributes = QueueAttributes {
         visibility_timeout: Duration::from_secs(2),
         retention: Duration::from_hours(96),
@@ -217,12 +218,12 @@ async fn a_queue_that_is_deleted_and_made_again_is_worked_on() {
     queue::create(&aws, "jobs", &attributes).await.unwrap();
     factory.enqueue(&factory.leaves(20)).await;
     until_done(&factory, 20).await;
-    each_once(&factory, 20);
+    assert_each_delivered_once(&factory, 20);
     worker.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_cannot_be_used_is_said_at_start_with_its_mend() {
+async fn an_unusable_queue_is_reported_at_start_with_a_hint() {
     let factory = Factory::new(10.0).await;
     let fifo_url = format!("queue.name={}/000000000000/jobs.fifo", factory.sandbox.url());
     for (setting, fault, code, parts) in [

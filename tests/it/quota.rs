@@ -1,4 +1,4 @@
-//! The quota that all workers share: its row on a real Postgres, and below it whole workers that use it.
+//! The quota that all workers share: its row in a real Postgres, and (in `workers`) the workers that use it.
 
 mod workers;
 
@@ -26,7 +26,7 @@ fn rate(per_second: f64) -> Rate {
 }
 
 /// Creates a ledger with one open quota, whose target is `default`.
-async fn opened(per_second: f64) -> (Database, Ledger, Quota) {
+async fn open(per_second: f64) -> (Database, Ledger, Quota) {
     let database = Database::fresh().await;
     let (ledger, quota) = (database.ledger().await, quota("eu-west-1"));
     ledger.claim_target("default", ACCOUNT, "eu-west-1").await.unwrap();
@@ -52,15 +52,15 @@ async fn idle_for_an_hour(database: &Database) {
 }
 
 /// Returns when the permits of a lease are due, in seconds by the ledger's clock.
-fn places(lease: &Lease) -> Vec<f64> {
+fn due_times(lease: &Lease) -> Vec<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a double holds microseconds of this century")]
     let granted_at = lease.granted_at.unix_timestamp_nanos() as f64 / 1e9;
-    #[expect(clippy::cast_precision_loss, reason = "a lease has few places")]
+    #[expect(clippy::cast_precision_loss, reason = "a lease has few permits")]
     let due = |i| granted_at + lease.first_in + i as f64 / lease.rate.per_second();
     (0..lease.n).map(due).collect()
 }
 
-fn assert_near(found: f64, wanted: f64) {
+fn assert_close(found: f64, wanted: f64) {
     assert!((found - wanted).abs() < 1e-6, "{found} is not {wanted}");
 }
 
@@ -71,16 +71,16 @@ async fn ledger_time(database: &Database) -> f64 {
 }
 
 /// Leases from all ledgers at once; returns when the permits are due.
-async fn leased_at_once(stores: &[Ledger], quota: &Quota) -> Vec<f64> {
-    let barrier = Arc::new(Barrier::new(stores.len()));
+async fn leased_at_once(ledgers: &[Ledger], quota: &Quota) -> Vec<f64> {
+    let barrier = Arc::new(Barrier::new(ledgers.len()));
     let mut leasers = Vec::new();
-    for ledger in stores {
+    for ledger in ledgers {
         let (ledger, quota, barrier) = (ledger.clone(), quota.clone(), Arc::clone(&barrier));
         leasers.push(tokio::spawn(async move {
             barrier.wait().await;
             let mut all = Vec::new();
             for i in 0..10 {
-                all.extend(places(&ledger.lease(&quota, 1 + i % 4).await.unwrap()));
+                all.extend(due_times(&ledger.lease(&quota, 1 + i % 4).await.unwrap()));
             }
             all
         }));
@@ -93,65 +93,65 @@ async fn leased_at_once(stores: &[Ledger], quota: &Quota) -> Vec<f64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn eight_leasers_at_once_find_no_two_places_alike() {
+async fn eight_concurrent_leasers_get_distinct_permits() {
     let database = Database::fresh().await;
-    let mut stores = Vec::new();
+    let mut ledgers = Vec::new();
     for _ in 0..8 {
-        stores.push(database.ledger().await);
+        ledgers.push(database.ledger().await);
     }
     // The permits of a round stay below what may be leased ahead. The period is far longer than the time a busy machine
     // puts between two clock readings.
     let rate = rate(10.0);
     for round in 0..20 {
         let quota = quota(&format!("round-{round}"));
-        stores[0].open_quota(&quota, rate).await.unwrap();
-        let mut all = leased_at_once(&stores, &quota).await;
+        ledgers[0].open_quota(&quota, rate).await.unwrap();
+        let mut all = leased_at_once(&ledgers, &quota).await;
         assert_eq!(all.len(), 184);
         all.sort_by(f64::total_cmp);
-        let alike = all.windows(2).filter(|two| two[1] - two[0] < 0.5 / rate.per_second()).count();
-        assert_eq!(alike, 0, "in round {round}");
+        let n_equal = all.windows(2).filter(|two| two[1] - two[0] < 0.5 / rate.per_second()).count();
+        assert_eq!(n_equal, 0, "in round {round}");
         let span = all[all.len() - 1] - all[0];
-        assert!(span * rate.per_second() > 182.5, "all of round {round} lie in {span} s");
+        assert!(span * rate.per_second() > 182.5, "all permits of round {round} are within {span} s");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_quota_grants_no_more_than_its_burst_of_the_past() {
+async fn an_idle_quota_grants_at_most_its_burst() {
     for per_second in [1.0, 100.0, 2000.0] {
-        let (database, ledger, quota) = opened(per_second).await;
+        let (database, ledger, quota) = open(per_second).await;
         idle_for_an_hour(&database).await;
         let burst = burst_of(rate(per_second)) as usize;
         let asked_at = ledger_time(&database).await;
-        let places = places(&ledger.lease(&quota, 5 * burst).await.unwrap());
-        let n_of_the_past = places.iter().filter(|&&due| due < asked_at).count();
-        assert!(n_of_the_past <= burst, "{n_of_the_past} at {per_second}/s");
-        assert!(places[0] < ledger_time(&database).await, "the first can be used at once");
+        let due_times = due_times(&ledger.lease(&quota, 5 * burst).await.unwrap());
+        let n_past = due_times.iter().filter(|&&due| due < asked_at).count();
+        assert!(n_past <= burst, "{n_past} permits in the past at {per_second}/s");
+        assert!(due_times[0] < ledger_time(&database).await, "the first can be used at once");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_quota_has_saved_up_nothing() {
+async fn a_new_quota_starts_without_a_burst() {
     let database = Database::fresh().await;
     let (ledger, quota) = (database.ledger().await, quota("eu-west-1"));
     let asked_at = ledger_time(&database).await;
     ledger.open_quota(&quota, rate(1.0)).await.unwrap();
-    let first = places(&ledger.lease(&quota, 1).await.unwrap())[0];
+    let first = due_times(&ledger.lease(&quota, 1).await.unwrap())[0];
     assert!(first > asked_at + 0.999, "{} s too early", asked_at + 1.0 - first);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn places_are_leased_a_little_ahead_only() {
-    let (_database, ledger, quota) = opened(10.0).await;
+async fn permits_are_leased_only_a_little_ahead() {
+    let (_database, ledger, quota) = open(10.0).await;
     for _ in 0..10 {
         let lease = ledger.lease(&quota, 100).await.unwrap();
         assert!(lease.first_in <= 20.0, "{}", lease.first_in);
     }
 }
 
-/// Premise: what was leased before the clock was set back lies in its future.
+/// Premise: permits leased before the clock was set back lie in its future.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_was_set_back_holds_no_lease_up_and_grants_no_place_twice() {
-    let (database, ledger, quota) = opened(10.0).await;
+async fn a_clock_set_back_neither_blocks_leases_nor_repeats_permits() {
+    let (database, ledger, quota) = open(10.0).await;
     idle_for_an_hour(&database).await;
     let ahead = ledger.lease(&quota, 30).await.unwrap();
     let shift = "update rate_limits
@@ -166,8 +166,8 @@ async fn a_clock_that_was_set_back_holds_no_lease_up_and_grants_no_place_twice()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_throttle_cuts_once_for_all_places_granted_before_it() {
-    let (database, ledger, quota) = opened(100.0).await;
+async fn a_throttle_cuts_once_for_all_permits_granted_before() {
+    let (database, ledger, quota) = open(100.0).await;
     let mut leases = Vec::new();
     for _ in 0..8 {
         leases.push(ledger.lease(&quota, 5).await.unwrap());
@@ -181,29 +181,33 @@ async fn a_throttle_cuts_once_for_all_places_granted_before_it() {
     for throttle in throttles {
         cuts.extend(throttle.await.unwrap());
     }
-    assert_eq!(cuts.iter().map(|cut| cut.reason).collect::<Vec<_>>(), [RateChangeReason::Throttled], "one is enough");
-    assert_near(cuts[0].rate, 90.0);
-    assert_near(throttle(&ledger, &quota).await.expect("its place was granted after the cut").rate, 81.0);
+    assert_eq!(
+        cuts.iter().map(|cut| cut.reason).collect::<Vec<_>>(),
+        [RateChangeReason::Throttled],
+        "one cut is enough"
+    );
+    assert_close(cuts[0].rate, 90.0);
+    assert_close(throttle(&ledger, &quota).await.expect("its permit was granted after the cut").rate, 81.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_throttle_cuts_below_the_floor() {
     for (ceiling, floor) in [(1000.0, 10.0), (10.0, 0.2), (0.1, 0.1)] {
-        let (_database, ledger, quota) = opened(ceiling).await;
+        let (_database, ledger, quota) = open(ceiling).await;
         for _ in 0..60 {
             throttle(&ledger, &quota).await.unwrap();
         }
         let report = report(&ledger, "default").await;
-        assert_near(report.learnt, floor);
+        assert_close(report.learnt, floor);
         let mut rates: Vec<_> = report.changes.iter().map(|change| change.rate).collect();
         rates.dedup();
-        assert_eq!(rates.len(), report.changes.len(), "what changes nothing is no change");
+        assert_eq!(rates.len(), report.changes.len(), "a cut that changes nothing is not recorded");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cut_is_made_up_for_by_fifteen_leased_seconds_and_the_ceiling_is_the_end() {
-    let (_database, ledger, quota) = opened(100.0).await;
+async fn fifteen_leased_seconds_undo_a_cut_up_to_the_ceiling() {
+    let (_database, ledger, quota) = open(100.0).await;
     throttle(&ledger, &quota).await.unwrap();
     let mut leased_seconds = 0.0;
     loop {
@@ -221,30 +225,30 @@ async fn a_cut_is_made_up_for_by_fifteen_leased_seconds_and_the_ceiling_is_the_e
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_rate_rises_while_nobody_leases() {
-    let (database, ledger, quota) = opened(100.0).await;
+async fn the_rate_rises_only_while_permits_are_leased() {
+    let (database, ledger, quota) = open(100.0).await;
     throttle(&ledger, &quota).await.unwrap();
     let before = ledger.lease(&quota, 90).await.unwrap().rate;
     idle_for_an_hour(&database).await;
     assert_eq!(ledger.open_quota(&quota, rate(100.0)).await.unwrap(), before);
     let after = ledger.lease(&quota, 1).await.unwrap().rate;
     // Only the second leased since the cut counts, not the hour.
-    assert_near(after.per_second(), before.per_second() + 0.001);
+    assert_close(after.per_second(), before.per_second() + 0.001);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rise_is_noted_once() {
-    let (_database, ledger, quota) = opened(100.0).await;
+async fn a_rise_is_recorded_once() {
+    let (_database, ledger, quota) = open(100.0).await;
     throttle(&ledger, &quota).await.unwrap();
     let cut = throttle(&ledger, &quota).await.unwrap().rate;
     assert_eq!(ledger.note_rise(&quota, cut).await.unwrap(), None, "it has not risen");
     let mut rises = Vec::new();
     for _ in 0..20 {
         let lease = ledger.lease(&quota, 90).await.unwrap();
-        assert_near(lease.noted_rate, rises.last().map_or(cut, |rise: &Change| rise.rate));
+        assert_close(lease.noted_rate, rises.last().map_or(cut, |rise: &Change| rise.rate));
         if lease.rate.per_second() >= lease.noted_rate * 1.05 {
             rises.extend(ledger.note_rise(&quota, lease.noted_rate).await.unwrap());
-            assert_eq!(ledger.note_rise(&quota, lease.noted_rate).await.unwrap(), None, "another worker did");
+            assert_eq!(ledger.note_rise(&quota, lease.noted_rate).await.unwrap(), None, "another worker recorded it");
         }
     }
     assert!(rises.len() > 1, "{rises:?}");
@@ -253,10 +257,10 @@ async fn a_rise_is_noted_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_ceiling_is_taken_at_once_and_the_same_at_a_restart_changes_nothing() {
-    let (_database, ledger, quota) = opened(100.0).await;
+async fn a_new_ceiling_applies_at_once_and_an_unchanged_one_keeps_the_rate() {
+    let (_database, ledger, quota) = open(100.0).await;
     let cut = throttle(&ledger, &quota).await.unwrap();
-    assert_near(cut.rate, 90.0);
+    assert_close(cut.rate, 90.0);
     let before = report(&ledger, "default").await;
     assert_eq!(ledger.open_quota(&quota, rate(100.0)).await.unwrap(), rate(cut.rate));
     assert_eq!(report(&ledger, "default").await, before);
@@ -265,7 +269,7 @@ async fn another_ceiling_is_taken_at_once_and_the_same_at_a_restart_changes_noth
         assert_eq!(ledger.lease(&quota, 1).await.unwrap().rate, rate(ceiling));
     }
     let after = report(&ledger, "default").await;
-    assert_near(after.ceiling, 200.0);
+    assert_close(after.ceiling, 200.0);
     let noted: Vec<_> = after.changes.iter().map(|change| (change.rate, change.reason)).collect();
     let configured = |rate| (rate, RateChangeReason::Configured);
     assert_eq!(
@@ -276,7 +280,7 @@ async fn another_ceiling_is_taken_at_once_and_the_same_at_a_restart_changes_noth
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_hundred_changes_of_each_quota_are_kept() {
-    let (_database, ledger, busy) = opened(1000.0).await;
+    let (_database, ledger, busy) = open(1000.0).await;
     ledger.claim_target("quiet", ACCOUNT, "us-east-1").await.unwrap();
     ledger.open_quota(&quota("us-east-1"), rate(10.0)).await.unwrap();
     for n in 1..=130 {
@@ -288,8 +292,8 @@ async fn the_last_hundred_changes_of_each_quota_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_names_of_one_account_and_region_are_reported_with_one_rate() {
-    let (_database, ledger, quota) = opened(100.0).await;
+async fn two_targets_of_one_account_and_region_share_a_rate() {
+    let (_database, ledger, quota) = open(100.0).await;
     ledger.claim_target("second", ACCOUNT, "eu-west-1").await.unwrap();
     ledger.claim_target("elsewhere", ACCOUNT, "us-east-1").await.unwrap();
     throttle(&ledger, &quota).await.unwrap();

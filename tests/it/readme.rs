@@ -1,4 +1,4 @@
-//! What README.md and docs/producers.md show is what is there, and works.
+//! The examples in README.md and docs/producers.md are valid, and work.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,7 +33,7 @@ fn the_python_example_is_the_file_that_is_tested() {
 
 /// The commands for a new operator, run by the AWS CLI against a sandbox of another region.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_queues_of_the_readme_are_what_a_worker_wants() {
+async fn the_queues_in_the_readme_suit_a_worker() {
     let Some(python) = python_with("awscli", "awscli>=1.40,<2") else { return };
     let settings = muster_sandbox::SandboxSettings {
         region: "eu-central-1".to_owned(),
@@ -74,13 +74,13 @@ async fn the_queues_of_the_readme_are_what_a_worker_wants() {
 }
 
 #[test]
-fn the_job_message_is_one() {
+fn the_job_message_in_the_readme_is_valid() {
     let job = Job::parse(block(README, "json")).unwrap();
     assert_ne!(job.batch.as_str(), UNBATCHED);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_that_follows_the_example_loses_nothing() {
+async fn a_producer_like_the_example_loses_nothing() {
     let Some(mut python) = python_with("boto3", "boto3>=1.40,<2") else { return };
     let factory = Factory::new(1000.0).await;
     let files: Vec<_> = (0..25).map(|i| factory.folder().join(format!("SN-{i}.pem"))).collect();

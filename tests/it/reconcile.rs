@@ -99,7 +99,7 @@ fn counts(found: &Value) -> [u64; 4] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_agrees_is_said_to_and_nothing_is_left_behind() {
+async fn agreement_is_reported_and_nothing_changes() {
     let (site, _) = Site::with(3).await;
     // Left by a run that died long ago.
     sqlx::query("insert into listed (run, certificate_id) values (1, sha256('dead'))")
@@ -123,7 +123,7 @@ async fn what_agrees_is_said_to_and_nothing_is_left_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deleted_at_aws_is_gone_and_is_registered_again_when_it_is_given_again() {
+async fn a_certificate_deleted_at_aws_is_gone_and_can_be_registered_again() {
     let (site, pems) = Site::with(3).await;
     site.delete(&pems[1]).await;
     let before = site.everything().await;
@@ -153,13 +153,13 @@ async fn what_was_deleted_at_aws_is_gone_and_is_registered_again_when_it_is_give
     );
     assert!(row["detail"].as_str().unwrap().starts_with("it was registered; AWS did not have it on 2"), "{row}");
     assert_eq!(row["request"], json!({ "certificatePem": pems[1], "status": "ACTIVE" }));
-    assert_eq!(row["waits_for"], Value::Null, "nobody asked for a repair");
+    assert_eq!(row["waits_for"], Value::Null, "no repair was requested");
     assert_counters_equal_the_rows(&site.factory.database).await;
     assert!(!site.is_known(&pems[1]).await && site.is_known(&pems[0]).await);
     let audit = site.value("select action, what, detail from audit").await;
     assert_eq!((&audit["action"], &audit["what"]), (&json!("reconcile"), &json!("target default")));
     assert_eq!(audit["detail"]["done"]["n_gone"], 1);
-    assert_eq!(site.reconcile("--yes").await.0, Some(0), "the ledger knows it now");
+    assert_eq!(site.reconcile("--yes").await.0, Some(0), "the ledger has recorded it");
 
     site.register(&pems[1..2]).await;
     assert_eq!(site.factory.outcomes().await, [(Code::Ok, 3)].into());
@@ -169,21 +169,22 @@ async fn what_was_deleted_at_aws_is_gone_and_is_registered_again_when_it_is_give
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_aws_has_and_the_ledger_does_not_is_told_and_left_alone() {
+async fn certificates_unknown_to_the_ledger_are_only_reported() {
     let (site, pems) = Site::with(2).await;
     let foreign = site.factory.ca.leaf("of another system");
     site.factory.sandbox.plant_certificate(&foreign, CertificateStatus::Active).unwrap();
     let before = site.everything().await;
     let (code, stdout, stderr) = site.run("--yes").await;
     assert_eq!(code, Some(6), "{stderr}");
-    let told = format!("\n1: at AWS, not in the ledger (possibly registered just now)\n    {}, ACTIVE\n", id(&foreign));
-    assert!(stdout.ends_with(&told), "{stdout}");
+    let expected =
+        format!("\n1: at AWS, not in the ledger (possibly registered just now)\n    {}, ACTIVE\n", id(&foreign));
+    assert!(stdout.ends_with(&expected), "{stdout}");
     assert_eq!(site.everything().await, before);
     assert!(site.is_known(&pems[0]).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_status_at_aws_is_told_and_learnt() {
+async fn a_different_status_at_aws_is_reported_and_recorded() {
     let site = Site::new().await;
     let pems = site.factory.leaves(4);
     // Two are already registered, one of them with the requested status: the ledger knows the status of neither.
@@ -214,6 +215,6 @@ async fn another_status_at_aws_is_told_and_learnt() {
     assert_counters_equal_the_rows(&site.factory.database).await;
     let before = site.everything().await;
     let (code, found) = site.reconcile("--yes").await;
-    assert_eq!((code, counts(&found)), (Some(6), [0, 0, 0, 2]), "what is not wanted stays a difference: {found}");
+    assert_eq!((code, counts(&found)), (Some(6), [0, 0, 0, 2]), "an unwanted status remains a difference: {found}");
     assert_eq!(site.everything().await, before, "there is nothing more to learn");
 }

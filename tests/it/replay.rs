@@ -52,7 +52,7 @@ fn n_sent(factory: &Factory) -> u64 {
     factory.counts("jobs").sent
 }
 
-fn usual() -> ReplayFilter {
+fn default_filter() -> ReplayFilter {
     ReplayFilter { batches: [BATCH.to_owned()].into(), codes: ReplayFilter::usual_codes(), ..ReplayFilter::default() }
 }
 
@@ -72,25 +72,25 @@ async fn json(factory: &Factory, arguments: &[&str]) -> Value {
     serde_json::from_str(&stdout).unwrap()
 }
 
-async fn until_it_ended(factory: &Factory, number: i64) {
+async fn until_finished(factory: &Factory, number: i64) {
     factory
-        .until("the replay has ended and so have its jobs", async |f| {
+        .until("the replay and its jobs have finished", async |f| {
             let has_ended = f.ledger.replay(number).await.unwrap().unwrap().ended_at.is_some();
-            let came = f.ledger.replay_outcomes(number).await.unwrap();
-            has_ended && came.iter().all(|its| its.n_under_way == 0)
+            let outcomes = f.ledger.replay_outcomes(number).await.unwrap();
+            has_ended && outcomes.iter().all(|outcome| outcome.n_under_way == 0)
         })
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_go_well_is_sent_again_and_waited_for() {
+async fn retriable_failures_are_resent_and_waited_for() {
     let (factory, _) = with_failures(&[(Code::Timeout, 25), (Code::ServerError, 5), (Code::Expired, 4)]).await;
     let serving = factory.serve().await;
-    let told = json(&factory, &[BATCH, "--yes", "--wait"]).await;
-    assert_eq!((&told["plan"]["sent_again"], &told["replay"]["chosen"]), (&30.into(), &30.into()), "{told}");
-    assert_eq!((&told["replay"]["sent"], &told["replay"]["state"]), (&30.into(), &"sent".into()), "{told}");
-    assert_eq!(told["replay"]["came_of_it"][0]["n"], 30);
-    assert_eq!(told["replay"]["came_of_it"][0]["code"], "ok");
+    let report = json(&factory, &[BATCH, "--yes", "--wait"]).await;
+    assert_eq!((&report["plan"]["sent_again"], &report["replay"]["chosen"]), (&30.into(), &30.into()), "{report}");
+    assert_eq!((&report["replay"]["sent"], &report["replay"]["state"]), (&30.into(), &"sent".into()), "{report}");
+    assert_eq!(report["replay"]["came_of_it"][0]["n"], 30);
+    assert_eq!(report["replay"]["came_of_it"][0]["code"], "ok");
     serving.stop().await;
     assert_eq!(n_sent(&factory), 30, "each once");
     assert_eq!(
@@ -105,16 +105,16 @@ async fn what_may_go_well_is_sent_again_and_waited_for() {
         .fetch_one(&factory.database.pool)
         .await
         .unwrap();
-    assert_eq!(duplicates, 0, "a message of ours is no duplicate");
+    assert_eq!(duplicates, 0, "a resent message is not a duplicate");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pressing_twice_is_one_replay() {
+async fn starting_twice_is_one_replay() {
     let (factory, _) = with_failures(&[(Code::Timeout, 40)]).await;
-    let filter = usual();
+    let filter = default_filter();
     let (one, other) = tokio::join!(begin(&factory, &filter), begin(&factory, &filter));
     let numbers: Vec<i64> = [one, other]
-        .map(|begun| match begun {
+        .map(|start| match start {
             ReplayStart::New(number) | ReplayStart::UnderWay(number) => number,
         })
         .into();
@@ -128,52 +128,52 @@ async fn pressing_twice_is_one_replay() {
     assert!(stderr.contains(&format!("already in progress as replay {}", numbers[0])), "{stderr}");
 
     let serving = factory.serve().await;
-    until_it_ended(&factory, numbers[0]).await;
+    until_finished(&factory, numbers[0]).await;
     serving.stop().await;
     assert_eq!(n_sent(&factory), 40);
-    let told = json(&factory, &[BATCH, "--yes"]).await;
-    assert_eq!((&told["plan"]["sent_again"], &told["replay"]), (&0.into(), &Value::Null), "nothing is left");
+    let report = json(&factory, &[BATCH, "--yes"]).await;
+    assert_eq!((&report["plan"]["sent_again"], &report["replay"]), (&0.into(), &Value::Null), "nothing is left");
 }
 
 /// The worker dies after rows were chosen but not sent, or after SQS accepted some but before the ledger recorded it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_goes_on_after_a_crash_in_its_middle() {
-    for (place, n_twice_max) in [("chosen:1", 0), ("sent_again:3", 40)] {
+async fn a_replay_continues_after_a_crash() {
+    for (crash_point, n_twice_max) in [("chosen:1", 0), ("sent_again:3", 40)] {
         let (factory, _) = with_failures(&[(Code::Timeout, 120), (Code::Transport, 30)]).await;
-        let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
-        let mut dying = factory.command(&["serve"]).env("MUSTER_CRASH_AT", place).spawn().unwrap();
-        assert!(!dying.wait().await.unwrap().success(), "{place}");
+        let ReplayStart::New(number) = begin(&factory, &default_filter()).await else { panic!("it is new") };
+        let mut dying = factory.command(&["serve"]).env("MUSTER_CRASH_AT", crash_point).spawn().unwrap();
+        assert!(!dying.wait().await.unwrap().success(), "{crash_point}");
         sqlx::query("update holds set sender_until = now()").execute(&factory.database.pool).await.unwrap();
 
         let serving = factory.serve().await;
-        until_it_ended(&factory, number).await;
+        until_finished(&factory, number).await;
         serving.stop().await;
-        let told = factory.ledger.replay(number).await.unwrap().unwrap();
-        assert_eq!((told.n_chosen, told.n_sent), (150, 150), "{place}");
-        assert!((150..=150 + n_twice_max).contains(&n_sent(&factory)), "{place}: {}", n_sent(&factory));
-        assert_eq!(factory.outcomes().await.get(&Code::Ok), Some(&150), "{place}");
+        let report = factory.ledger.replay(number).await.unwrap().unwrap();
+        assert_eq!((report.n_chosen, report.n_sent), (150, 150), "{crash_point}");
+        assert!((150..=150 + n_twice_max).contains(&n_sent(&factory)), "{crash_point}: {}", n_sent(&factory));
+        assert_eq!(factory.outcomes().await.get(&Code::Ok), Some(&150), "{crash_point}");
         assert_counters_equal_the_rows(&factory.database).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_ends_before_its_sending_is_noted_counts_as_sent() {
+async fn a_job_finished_before_its_sending_is_recorded_counts_as_sent() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 3)]).await;
-    let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let ReplayStart::New(number) = begin(&factory, &default_filter()).await else { panic!("it is new") };
     factory.ledger.choose(number, 10).await.unwrap();
     let n_sent = async || factory.ledger.replay(number).await.unwrap().unwrap().n_sent;
     let hold = HoldKey::replay(number);
     let jobs = factory.ledger.waiting(&hold, None, 10).await.unwrap();
     assert_eq!((n_sent().await, jobs.len()), (0, 3));
 
-    let ended = rows[..2].iter().map(|row| Row {
+    let finished = rows[..2].iter().map(|row| Row {
         subject: row.subject,
         certificate_id: row.certificate_id,
         account: row.account.clone(),
         region: row.region.clone(),
         ..ledger::row(0, Code::Ok)
     });
-    factory.ledger.record(&page(ended.collect())).await.unwrap();
+    factory.ledger.record(&page(finished.collect())).await.unwrap();
     assert_eq!(n_sent().await, 2);
     factory.ledger.mark_resent(&hold, &jobs.iter().collect::<Vec<_>>()).await.unwrap();
     assert_eq!(n_sent().await, 3, "each once");
@@ -183,9 +183,9 @@ async fn a_job_that_ends_before_its_sending_is_noted_counts_as_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_that_is_cancelled_sends_nothing_more() {
+async fn a_cancelled_replay_sends_nothing_more() {
     let (factory, _) = with_failures(&[(Code::Timeout, 30)]).await;
-    let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let ReplayStart::New(number) = begin(&factory, &default_filter()).await else { panic!("it is new") };
     assert!(!factory.ledger.choose(number, 10).await.unwrap(), "there are more");
     let (code, _, stderr) = replay(&factory, &["cancel", &number.to_string()]).await;
     assert_eq!(code, Some(0), "{stderr}");
@@ -201,24 +201,26 @@ async fn a_replay_that_is_cancelled_sends_nothing_more() {
     assert_eq!(code, Some(1));
     assert!(stderr.contains("is not in progress") && stderr.contains("muster replay list"), "{stderr}");
 
-    let told = json(&factory, &["show", &number.to_string()]).await;
-    assert_eq!((&told["state"], &told["chosen"], &told["sent"]), (&"cancelled".into(), &10.into(), &0.into()));
+    let report = json(&factory, &["show", &number.to_string()]).await;
+    assert_eq!((&report["state"], &report["chosen"], &report["sent"]), (&"cancelled".into(), &10.into(), &0.into()));
     // The rows it had chosen can be selected again.
-    let ReplayStart::New(again) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let ReplayStart::New(again) = begin(&factory, &default_filter()).await else { panic!("it is new") };
     let serving = factory.serve().await;
-    until_it_ended(&factory, again).await;
+    until_finished(&factory, again).await;
     serving.stop().await;
     assert_eq!(n_sent(&factory), 30);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn waiting_for_a_replay_is_interrupted_in_order() {
+async fn interrupting_the_wait_does_not_stop_the_replay() {
     let (factory, _) = with_failures(&[(Code::Timeout, 5)]).await;
     let waiting = factory.spawn(&["replay", BATCH, "--yes", "--wait"]);
-    let look = "select count(*) from pg_stat_activity
-        where datname = current_database() and query like '-- replay_outcomes%'";
+    let is_waiting = "select count(*) from pg_stat_activity
+        where datname = current_database() and query like '-- came_of_replay%'";
     factory
-        .until("it waits", async |f| sqlx::query_scalar::<_, i64>(look).fetch_one(&f.database.pool).await.unwrap() > 0)
+        .until("it waits", async |f| {
+            sqlx::query_scalar::<_, i64>(is_waiting).fetch_one(&f.database.pool).await.unwrap() > 0
+        })
         .await;
     waiting.signal("INT");
     let (code, _, stderr) = waiting.wait().await;
@@ -226,7 +228,7 @@ async fn waiting_for_a_replay_is_interrupted_in_order() {
         code == Some(130) && stderr.contains("continues; `muster replay show") || code.is_none(),
         "{code:?} {stderr}"
     );
-    assert!(factory.ledger.replays(None, 1).await.unwrap()[0].ended_at.is_none(), "the replay itself goes on");
+    assert!(factory.ledger.replays(None, 1).await.unwrap()[0].ended_at.is_none(), "the replay itself continues");
 }
 
 /// More rows than the sender takes in one turn.
@@ -241,39 +243,45 @@ async fn a_long_replay_takes_several_turns() {
         row
     });
     factory.ledger.record(&page(rows.collect())).await.unwrap();
-    let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let ReplayStart::New(number) = begin(&factory, &default_filter()).await else { panic!("it is new") };
     let serving = factory.serve().await;
-    factory.until("it has ended", async |f| f.ledger.replay(number).await.unwrap().unwrap().ended_at.is_some()).await;
+    factory
+        .until("it has finished", async |f| f.ledger.replay(number).await.unwrap().unwrap().ended_at.is_some())
+        .await;
     serving.stop().await;
-    let told = factory.ledger.replay(number).await.unwrap().unwrap();
-    assert_eq!((told.n_chosen, told.n_sent, n_sent(&factory)), (2_500, 2_500, 2_500));
+    let report = factory.ledger.replay(number).await.unwrap().unwrap();
+    assert_eq!((report.n_chosen, report.n_sent, n_sent(&factory)), (2_500, 2_500, 2_500));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_beside_live_jobs_disturbs_neither() {
+async fn a_replay_and_live_jobs_do_not_disturb_each_other() {
     let (factory, _) = with_failures(&[(Code::Timeout, 200)]).await;
     let serving = factory.serve().await;
-    let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let ReplayStart::New(number) = begin(&factory, &default_filter()).await else { panic!("it is new") };
     factory.enqueue(&factory.leaves(200)).await;
-    until_it_ended(&factory, number).await;
-    factory.until("all are in", async |f| f.outcomes().await.get(&Code::Ok) == Some(&400)).await;
+    until_finished(&factory, number).await;
+    factory.until("all are registered", async |f| f.outcomes().await.get(&Code::Ok) == Some(&400)).await;
     serving.stop().await;
     assert_eq!((n_sent(&factory), factory.n_calls()), (400, 400));
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_meanwhile_costs_a_call_only_where_aws_itself_is_to_be_asked() {
+async fn jobs_registered_meanwhile_cost_a_call_only_with_verify() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 6)]).await;
-    let in_meanwhile = rows.iter().take(4).map(|failed| {
+    let registered = rows.iter().take(4).map(|failed| {
         let mut known = Row { batch: "another".into(), ..failed.clone() };
         known.outcome = row(1, Code::Ok).outcome;
         (known.attempts, known.n_attempts) = (row(1, Code::Ok).attempts, 1);
         known
     });
-    factory.ledger.record(&page(in_meanwhile.collect())).await.unwrap();
-    let told = json(&factory, &[BATCH, "--dry-run"]).await;
-    assert_eq!((&told["plan"]["sent_again"], &told["plan"]["registered_meanwhile"]), (&6.into(), &4.into()), "{told}");
+    factory.ledger.record(&page(registered.collect())).await.unwrap();
+    let report = json(&factory, &[BATCH, "--dry-run"]).await;
+    assert_eq!(
+        (&report["plan"]["sent_again"], &report["plan"]["registered_meanwhile"]),
+        (&6.into(), &4.into()),
+        "{report}"
+    );
 
     let serving = factory.serve().await;
     json(&factory, &[BATCH, "--yes", "--wait"]).await;

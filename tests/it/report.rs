@@ -13,8 +13,8 @@ use crate::factory::{BATCH, Factory};
 use crate::ledger::{record, row};
 
 async fn report(factory: &Factory) -> Value {
-    let (code, data, said) = factory.spawn(&["report", "--json", BATCH]).wait().await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, data, stderr) = factory.spawn(&["report", "--json", BATCH]).wait().await;
+    assert_eq!(code, Some(0), "{stderr}");
     serde_json::from_str(&data).unwrap()
 }
 
@@ -40,16 +40,16 @@ fn scattered(n: u32, code: Code) -> Row {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_hash_is_the_one_of_the_sorted_ids_of_the_export() {
+async fn the_hash_covers_the_sorted_ids_of_the_export() {
     let factory = Factory::new(1000.0).await;
     let code = |n: u32| [Code::Ok, Code::Exists, Code::Expired][n as usize % 3];
     record_many(&factory.ledger, (0..5_000).map(|n| scattered(n, code(n)))).await;
     let report = report(&factory).await;
-    let good = lines(&factory, &["--status", "registered,already_registered"]).await;
-    let place = json!({ "target": "default", "account": "123456789012", "region": "eu-west-1",
-        "operation": "RegisterCertificate", "n": good.len(), "ids_sha256": hash(&good).await });
-    assert_eq!(report["certificates"], json!([place]));
-    assert_eq!(good.len(), 3_334);
+    let successes = lines(&factory, &["--status", "registered,already_registered"]).await;
+    let group = json!({ "target": "default", "account": "123456789012", "region": "eu-west-1",
+        "operation": "RegisterCertificate", "n": successes.len(), "ids_sha256": hash(&successes).await });
+    assert_eq!(report["certificates"], json!([group]));
+    assert_eq!(successes.len(), 3_334);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,18 +63,19 @@ async fn each_target_and_operation_has_its_own_hash() {
     });
     record_many(&factory.ledger, rows).await;
     let report = report(&factory).await;
-    let places = report["certificates"].as_array().unwrap();
-    assert_eq!(places.len(), 3);
+    let groups = report["certificates"].as_array().unwrap();
+    assert_eq!(groups.len(), 3);
     let all = lines(&factory, &[]).await;
-    for place in places {
-        let is_here = |line: &&Value| (&line["target"], &line["operation"]) == (&place["target"], &place["operation"]);
-        let here: Vec<Value> = all.iter().filter(is_here).cloned().collect();
-        assert_eq!((&place["n"], &place["ids_sha256"]), (&json!(10), &json!(hash(&here).await)));
+    for group in groups {
+        let is_in_group =
+            |line: &&Value| (&line["target"], &line["operation"]) == (&group["target"], &group["operation"]);
+        let in_group: Vec<Value> = all.iter().filter(is_in_group).cloned().collect();
+        assert_eq!((&group["n"], &group["ids_sha256"]), (&json!(10), &json!(hash(&in_group).await)));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_tells_what_became_of_the_batch_and_who_made_it() {
+async fn a_report_shows_the_outcomes_and_its_author() {
     let factory = Factory::new(1000.0).await;
     let mut other = row(5, Code::IssuerInactive);
     other.names.source = None;
@@ -87,20 +88,20 @@ async fn a_report_tells_what_became_of_the_batch_and_who_made_it() {
     let report = report(&factory).await;
     assert_eq!((&report["batch"], &report["announced"], &report["ended"]), (&json!(BATCH), &json!(9), &json!(4)));
     assert_eq!((&report["parked"], &report["outstanding"], &report["missing"]), (&json!(1), &json!(4), &Value::Null));
-    let end = |status, code, n| json!({ "status": status, "code": code, "n": n });
-    let ends = [
-        end("registered", "ok", 2),
-        end("already_registered", "known", 1),
-        end("rejected", "expired", 1),
-        end("parked", "issuer_inactive", 1),
+    let outcome = |status, code, n| json!({ "status": status, "code": code, "n": n });
+    let outcomes = [
+        outcome("registered", "ok", 2),
+        outcome("already_registered", "known", 1),
+        outcome("rejected", "expired", 1),
+        outcome("parked", "issuer_inactive", 1),
     ];
-    assert_eq!(report["ends"], json!(ends));
+    assert_eq!(report["ends"], json!(outcomes));
     let source = |source: Option<&str>, good, failed, parked| json!({ "source": source, "good": good, "failed": failed, "parked": parked });
     assert_eq!(report["sources"], json!([source(None, 0, 0, 1), source(Some("line-1"), 3, 1, 0)]));
     assert!(report["made_by"].as_str().unwrap().contains('@'), "{report}");
 
-    let (code, text, said) = factory.spawn(&["report", BATCH]).wait().await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, text, stderr) = factory.spawn(&["report", BATCH]).wait().await;
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(text.starts_with("batch batch, report of "), "{text}");
     assert!(text.contains("\n9 announced, 4 outcomes, 1 parked, 4 outstanding\n"), "{text}");
     let hash = report["certificates"][0]["ids_sha256"].as_str().unwrap();
@@ -108,9 +109,9 @@ async fn a_report_tells_what_became_of_the_batch_and_who_made_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_nobody_named_cannot_be_reported() {
+async fn an_unknown_batch_cannot_be_reported() {
     let factory = Factory::new(1000.0).await;
-    let (code, _, said) = factory.spawn(&["report", "nobody"]).wait().await;
+    let (code, _, stderr) = factory.spawn(&["report", "nobody"]).wait().await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("error: the ledger does not know batch `nobody`\nhint: "), "{said}");
+    assert!(stderr.contains("error: the ledger does not know batch `nobody`\nhint: "), "{stderr}");
 }

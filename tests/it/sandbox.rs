@@ -103,7 +103,7 @@ fn sdk(url: &str) -> SdkConfig {
 }
 
 #[tokio::test]
-async fn the_caller_is_told_the_account() {
+async fn get_caller_identity_returns_the_account() {
     let bench =
         Bench::start(SandboxSettings { account: "123456789012".to_owned(), ..SandboxSettings::default() }).await;
     let identity = bench.sts.get_caller_identity().send().await.unwrap();
@@ -112,7 +112,7 @@ async fn the_caller_is_told_the_account() {
 }
 
 #[tokio::test]
-async fn a_stopped_sandbox_closes_the_connections_that_wait_on_it() {
+async fn stopping_the_sandbox_closes_waiting_connections() {
     let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     let poll = bench.sqs.receive_message().queue_url(&url).wait_time_seconds(20).send();

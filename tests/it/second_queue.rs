@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::factory::{Factory, count_only, patient_queue_attributes};
 
-/// Creates a factory with a second queue, `again`.
+/// Creates a factory with a second queue, `replay_queue`.
 async fn factory(rate: f64) -> (Factory, Queue) {
     with_second_queue(Factory::new(rate).await).await
 }
@@ -22,9 +22,10 @@ async fn factory(rate: f64) -> (Factory, Queue) {
 async fn with_second_queue(mut factory: Factory) -> (Factory, Queue) {
     let aws = identity::load(&factory.config.aws.access()).await;
     let main = factory.queue.attributes().await.unwrap();
-    let again = queue::create(&aws, "again", &QueueAttributes { max_receive_count: Some(5), ..main }).await.unwrap();
-    factory.config.queue.replay = Some("again".to_owned());
-    (factory, again)
+    let replay_queue =
+        queue::create(&aws, "replay_queue", &QueueAttributes { max_receive_count: Some(5), ..main }).await.unwrap();
+    factory.config.queue.replay = Some("replay_queue".to_owned());
+    (factory, replay_queue)
 }
 
 async fn send(queue: &Queue, pems: &[String]) {
@@ -44,14 +45,14 @@ fn ids(pems: &[String]) -> HashSet<CertificateId> {
 async fn two_full_queues_share_the_quota_and_neither_starves() {
     // Messages stay hidden for so long that a busy machine redelivers none.
     let patient = Factory::with_queue(count_only(), 200.0, patient_queue_attributes()).await;
-    let (factory, again) = with_second_queue(patient).await;
+    let (factory, replay_queue) = with_second_queue(patient).await;
     let pems = factory.leaves(600);
-    let (live, sent_again) = pems.split_at(300);
+    let (live, resent) = pems.split_at(300);
     factory.enqueue(live).await;
-    send(&again, sent_again).await;
+    send(&replay_queue, resent).await;
     factory.drain().await;
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 600)]));
-    for queue in ["jobs", "again"] {
+    for queue in ["jobs", "replay_queue"] {
         let counts = factory.counts(queue);
         assert_eq!((counts.deliveries, counts.deleted), (300, 300), "{queue}");
     }
@@ -59,47 +60,47 @@ async fn two_full_queues_share_the_quota_and_neither_starves() {
     let called: Vec<_> = calls.iter().filter_map(|call| call.certificate_id).collect();
     let live = ids(live);
     let last_live = called.iter().rposition(|id| live.contains(id)).unwrap();
-    let n_again = last_live + 1 - 300;
+    let n_resent = last_live + 1 - 300;
     // A tenth would be 33 of 333; a slow machine lets the second queue have a few more.
-    assert!((20..=200).contains(&n_again), "{n_again} went beside 300 of the main queue");
+    assert!((20..=200).contains(&n_resent), "{n_resent} resent jobs ran next to 300 of the main queue");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_second_queue_ends_nothing_and_a_body_that_is_no_job_is_quarantined_as_its() {
-    let (factory, again) = factory(1000.0).await;
+async fn the_second_queue_quarantines_under_its_own_name() {
+    let (factory, replay_queue) = factory(1000.0).await;
     factory.enqueue(&factory.leaves(30)).await;
-    again.send(&[OutgoingMessage { body: "no job".into(), group: None }]).await.unwrap();
+    replay_queue.send(&[OutgoingMessage { body: "no job".into(), group: None }]).await.unwrap();
     factory.drain().await;
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 30)]));
     let queue: String =
         sqlx::query_scalar("select queue from quarantine").fetch_one(&factory.database.pool).await.unwrap();
-    assert_eq!(queue, again.url());
-    assert_eq!(factory.counts("again").deleted, 1);
+    assert_eq!(queue, replay_queue.url());
+    assert_eq!(factory.counts("replay_queue").deleted, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn work_ends_only_when_both_queues_are_empty() {
-    let (factory, again) = factory(1000.0).await;
-    send(&again, &factory.leaves(1)).await;
-    let elsewhere = again.receive(1, Duration::ZERO).await.unwrap();
-    assert_eq!(elsewhere.len(), 1, "somebody else has it, and dies");
+async fn until_empty_waits_for_both_queues() {
+    let (factory, replay_queue) = factory(1000.0).await;
+    send(&replay_queue, &factory.leaves(1)).await;
+    let held_elsewhere = replay_queue.receive(1, Duration::ZERO).await.unwrap();
+    assert_eq!(held_elsewhere.len(), 1, "another consumer receives it, and dies");
     factory.drain().await;
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 1)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminated_worker_gives_back_to_the_queue_that_each_message_came_from() {
-    let (factory, again) = factory(50.0).await;
+async fn a_terminated_worker_releases_messages_to_their_own_queues() {
+    let (factory, replay_queue) = factory(50.0).await;
     let pems = factory.leaves(200);
     factory.enqueue(&pems[..100]).await;
-    send(&again, &pems[100..]).await;
-    let program = factory.spawn(&["serve", "--set", "queue.replay=again"]);
+    send(&replay_queue, &pems[100..]).await;
+    let program = factory.spawn(&["serve", "--set", "queue.replay=replay_queue"]);
     factory.until("calls are made", async |f| f.n_calls() >= 40).await;
     program.signal("TERM");
     let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
-    let (main, second) = (factory.counts("jobs"), factory.counts("again"));
-    assert_eq!((main.in_flight, second.in_flight), (0, 0), "everything that was held is visible again");
+    let (main, second) = (factory.counts("jobs"), factory.counts("replay_queue"));
+    assert_eq!((main.in_flight, second.in_flight), (0, 0), "all messages are visible again");
     assert_eq!(main.deleted + second.deleted, factory.n_calls() as u64);
     assert!(
         main.deliveries > main.deleted && second.deliveries > second.deleted,
@@ -108,15 +109,15 @@ async fn a_terminated_worker_gives_back_to_the_queue_that_each_message_came_from
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_held_at_the_drain_deadline_goes_back_to_its_queue() {
-    let (mut factory, again) = factory(1000.0).await;
+async fn messages_held_at_the_drain_deadline_return_to_their_queues() {
+    let (mut factory, replay_queue) = factory(1000.0).await;
     // Longer than a long poll, which would take released messages.
     factory.config.worker.drain_deadline = Duration::from_millis(2500).into();
     let hang = Fault::new(ApiOperation::RegisterCertificate, Effect::Hang { executed: false });
     factory.sandbox.faults().set(hang).unwrap();
     let pems = factory.leaves(20);
     factory.enqueue(&pems[..10]).await;
-    send(&again, &pems[10..]).await;
+    send(&replay_queue, &pems[10..]).await;
     let stop = CancellationToken::new();
     let service = Service::start(&factory.config, Until::Stopped, stop.clone()).await.unwrap();
     let running = tokio::spawn(service.run());
@@ -124,7 +125,7 @@ async fn what_is_held_at_the_drain_deadline_goes_back_to_its_queue() {
     stop.cancel();
     let error = running.await.unwrap().unwrap_err().to_string();
     assert!(error.starts_with("20 jobs were not finished"), "{error}");
-    for queue in ["jobs", "again"] {
+    for queue in ["jobs", "replay_queue"] {
         let counts = factory.counts(queue);
         assert_eq!((counts.visible, counts.in_flight), (10, 0), "{queue}");
     }
@@ -132,12 +133,12 @@ async fn what_is_held_at_the_drain_deadline_goes_back_to_its_queue() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backlog_of_each_queue_is_shown() {
-    let (factory, again) = factory(1000.0).await;
+    let (factory, replay_queue) = factory(1000.0).await;
     // The receives hang, so that the messages stay where they are and can be counted.
     let hang = Fault::new(ApiOperation::ReceiveMessage, Effect::Hang { executed: false });
     factory.sandbox.faults().set(hang).unwrap();
     factory.enqueue(&factory.leaves(2)).await;
-    send(&again, &factory.leaves(3)).await;
+    send(&replay_queue, &factory.leaves(3)).await;
     let stop = CancellationToken::new();
     let service = Service::start(&factory.config, Until::Stopped, stop.clone()).await.unwrap();
     let metrics = service.metrics();
@@ -148,7 +149,7 @@ async fn the_backlog_of_each_queue_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_queue_that_cannot_be_used_is_said_at_start() {
+async fn an_unusable_second_queue_is_reported_at_start() {
     let (factory, _) = factory(10.0).await;
     for (name, code, part) in [
         ("gone", 1, "error: cannot use the second queue, `gone`: GetQueueUrl: "),

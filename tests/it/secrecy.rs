@@ -52,7 +52,7 @@ fn escaped(text: &str) -> String {
 
 /// Returns how the private key can look inside base64, which depends on the number of bytes before it.
 fn in_base64() -> Vec<String> {
-    let encoded = |in_front: usize| BASE64_STANDARD.encode("x".repeat(in_front) + PRIVATE_KEY);
+    let encoded = |n_before: usize| BASE64_STANDARD.encode("x".repeat(n_before) + PRIVATE_KEY);
     // The first and last digits depend on the surrounding bytes.
     (0..3).map(encoded).map(|text| text[4..text.len() - 4].to_owned()).collect()
 }
@@ -77,7 +77,7 @@ fn in_der() -> [Vec<u8>; 4] {
 }
 
 /// Asserts that an output contains no secret and no line of these PEM texts.
-fn assert_holds_none(what: &str, output: &str, pems: &[String]) {
+fn assert_no_secret(what: &str, output: &str, pems: &[String]) {
     let hidden = [vec![escaped(PRIVATE_KEY), hex::encode(PRIVATE_KEY)], in_base64()].concat();
     let secrets = SECRETS.into_iter().chain(hidden.iter().map(String::as_str));
     for canary in secrets.chain(pems.iter().map(|pem| middle(pem))) {
@@ -102,7 +102,7 @@ fn command(factory: &Factory, arguments: &[&str]) -> tokio::process::Command {
 async fn run(factory: &Factory, arguments: &[&str], pems: &[String]) -> (Option<i32>, String) {
     let (code, stdout, stderr) = Program(command(factory, arguments).spawn().unwrap()).wait().await;
     let output = stdout + &stderr;
-    assert_holds_none(&format!("{arguments:?}"), &output, pems);
+    assert_no_secret(&format!("{arguments:?}"), &output, pems);
     (code, output)
 }
 
@@ -129,11 +129,11 @@ fn hostile_bodies(factory: &Factory) -> Vec<String> {
         let encoded = [BASE64_STANDARD.encode(&der), BASE64_URL_SAFE.encode(&der), hex::encode(&der)];
         let encoded = encoded.into_iter().chain([percent_encoded(&BASE64_STANDARD.encode(&der))]);
         encoded.flat_map(|key| {
-            let beside = leaf() + &key;
-            [job(key.clone(), None), job(beside, None), json!({ "version": 2, "key": &key }).to_string(), key]
+            let leaf_and_key = leaf() + &key;
+            [job(key.clone(), None), job(leaf_and_key, None), json!({ "version": 2, "key": &key }).to_string(), key]
         })
     });
-    let otherwise = vec![
+    let others = vec![
         percent_encoded(&key),
         job("long ".repeat(10_000) + &hex::encode(&key), None),
         percent_encoded(&job(leaf() + &key, None)),
@@ -164,7 +164,7 @@ fn hostile_bodies(factory: &Factory) -> Vec<String> {
         json!({ "version": 1, "batch": format!("Bearer {BEARER}") }).to_string(),
         json!({ format!("Bearer {BEARER}"): 1 }).to_string(),
     ];
-    in_der.chain(otherwise).collect()
+    in_der.chain(others).collect()
 }
 
 /// Causes trouble of every kind, so that there is much to report.
@@ -212,7 +212,7 @@ async fn ledger(pool: &PgPool) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_in_trouble_gives_no_secret_away() {
+async fn a_service_in_trouble_leaks_no_secret() {
     let factory = factory().await;
     let ca = &factory.ca;
     // Twenty that get registered, one that is registered with a warning, and one that is rejected.
@@ -236,37 +236,37 @@ async fn a_service_in_trouble_gives_no_secret_away() {
     });
     factory.until("all are deleted", async |f| f.counts("jobs").deleted == n_sent).await;
     for path in ["/metrics", "/readyz", "/livez", "/nothing"] {
-        assert_holds_none(path, &get(address, path).await.1, &pems);
+        assert_no_secret(path, &get(address, path).await.1, &pems);
     }
     factory.sandbox.stop().await;
-    assert_holds_none("/readyz in trouble", &get(address, "/readyz").await.1, &pems);
+    assert_no_secret("/readyz in trouble", &get(address, "/readyz").await.1, &pems);
     let program = Program(program);
     program.signal("TERM");
     let (_, stdout, _) = program.wait().await;
     let log = rest.await.unwrap();
-    for said in
+    for expected in
         ["AWS denies the call", "forwarded with a warning", "the job holds a private key", "a message is not a job"]
     {
-        assert!(log.contains(said), "the test shows nothing without {said:?}:\n{log}");
+        assert!(log.contains(expected), "{expected:?} was not logged:\n{log}");
     }
-    assert_holds_none("the log", &(stdout + &log), &pems);
+    assert_no_secret("the log", &(stdout + &log), &pems);
 
     let ledger = ledger(&factory.database.pool).await;
     assert!(ledger.contains(Code::PrivateKey.as_str()), "{ledger}");
     // Requests are kept for resending, so certificates are present.
-    assert_holds_none("the ledger", &ledger, &[]);
+    assert_no_secret("the ledger", &ledger, &[]);
     let kept: Vec<(Vec<u8>, String)> =
         sqlx::query_as("select body, detail from quarantine").fetch_all(&factory.database.pool).await.unwrap();
     for (body, detail) in kept {
-        assert_holds_none("the reason of a quarantine", &detail, &pems);
+        assert_no_secret("the reason of a quarantine", &detail, &pems);
         // A body is kept in full except for keys.
-        assert_holds_none("a quarantined body", &String::from_utf8(body).unwrap().replace(BEARER, ""), &[]);
+        assert_no_secret("a quarantined body", &String::from_utf8(body).unwrap().replace(BEARER, ""), &[]);
     }
 }
 
 /// Premise: if a row violates a constraint of its table, the server's error repeats the row.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_of_the_database_gives_no_row_away() {
+async fn a_database_error_leaks_no_row() {
     let factory = factory().await;
     for rule in [
         "alter table registrations add constraint nothing_late check (code <> 'expired')",
@@ -276,42 +276,42 @@ async fn an_error_of_the_database_gives_no_row_away() {
     }
     let late: Vec<_> = (0..3).map(|i| factory.ca.flawed(Flaw::Expired, &format!("late {i}"))).collect();
     factory.enqueue(&late).await;
-    let no_job = json!({ "version": 2, "note": &late[0] }).to_string();
-    factory.send(&[no_job]).await;
+    let not_a_job = json!({ "version": 2, "note": &late[0] }).to_string();
+    factory.send(&[not_a_job]).await;
     let mut program = command(&factory, &["serve"]).spawn().unwrap();
     let mut log = BufReader::new(program.stderr.take().unwrap()).lines();
     let mut seen = String::new();
     let expected = ["an outcome cannot be recorded at all", "nothing_late", "violates check constraint \"nothing\""];
-    while !expected.iter().all(|said| seen.contains(said)) {
+    while !expected.iter().all(|text| seen.contains(text)) {
         let line = tokio::time::timeout(factory.patience, log.next_line()).await;
-        let line = line.unwrap_or_else(|_| panic!("not all of {expected:?} are said: {seen}")).unwrap();
-        seen = seen + &line.expect("it goes on") + "\n";
+        let line = line.unwrap_or_else(|_| panic!("not all of {expected:?} are logged: {seen}")).unwrap();
+        seen = seen + &line.expect("the log continues") + "\n";
     }
     program.start_kill().unwrap();
     while let Ok(Some(line)) = log.next_line().await {
         seen = seen + &line + "\n";
     }
     assert!(!seen.contains("Failing row"), "{seen}");
-    assert_holds_none("the log", &seen, &late);
+    assert_no_secret("the log", &seen, &late);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_give_no_secret_away() {
+async fn commands_leak_no_secret() {
     let factory = factory().await;
     let pems = factory.leaves(2);
     let input = factory.folder().join("in.pem");
     std::fs::write(&input, pems.concat() + &private_key("PRIVATE KEY") + &factory.ca.flawed(Flaw::Expired, "x"))
         .unwrap();
     let input = input.display().to_string();
-    let (code, said) = run(&factory, &["enqueue", "--batch", BATCH, &input], &pems).await;
-    assert_eq!(code, Some(3), "{said}");
+    let (code, output) = run(&factory, &["enqueue", "--batch", BATCH, &input], &pems).await;
+    assert_eq!(code, Some(3), "{output}");
     for file in std::fs::read_dir(factory.folder()).unwrap().map(|file| file.unwrap().path()) {
         let is_ours = file.is_file() && !file.ends_with("in.pem") && !file.ends_with("muster.toml");
         let text = if is_ours { std::fs::read_to_string(&file).unwrap() } else { String::new() };
-        assert_holds_none(&file.display().to_string(), &text, &[]);
+        assert_no_secret(&file.display().to_string(), &text, &[]);
     }
-    let (code, said) = run(&factory, &["serve", "--until-empty"], &pems).await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output) = run(&factory, &["serve", "--until-empty"], &pems).await;
+    assert_eq!(code, Some(0), "{output}");
     for arguments in [
         &["status", BATCH][..],
         &["status", "--json", BATCH],
@@ -320,14 +320,14 @@ async fn commands_give_no_secret_away() {
         &["config", "show", "--json"],
         &["migrate"],
     ] {
-        let (_, said) = run(&factory, arguments, &pems).await;
-        assert!(!said.is_empty(), "{arguments:?}");
+        let (_, output) = run(&factory, arguments, &pems).await;
+        assert!(!output.is_empty(), "{arguments:?}");
     }
 }
 
 /// Premise: errors about a URL are reported, and the URL contains the password.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_database_gives_no_password_away() {
+async fn a_wrong_database_url_leaks_no_password() {
     let mut factory = Factory::new(10.0).await;
     for url in [
         format!("postgres://ada:{PASSWORD}@127.0.0.1:1/muster"),
@@ -343,15 +343,15 @@ async fn a_wrong_database_gives_no_password_away() {
     ] {
         factory.database.url.clone_from(&url);
         for arguments in [&["serve"][..], &["config", "show"]] {
-            let (code, said) = run(&factory, arguments, &[]).await;
-            assert!(arguments == ["config", "show"] || code != Some(0), "{url}: {said}");
+            let (code, output) = run(&factory, arguments, &[]).await;
+            assert!(arguments == ["config", "show"] || code != Some(0), "{url}: {output}");
         }
     }
 }
 
 /// Premise: a panic prints the `Debug` form of values.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_panic_may_print_holds_no_secret() {
+async fn debug_output_holds_no_secret() {
     let factory = factory().await;
     let pem = factory.ca.leaf("device");
     let job = Factory::job(&pem);
@@ -374,7 +374,7 @@ async fn what_a_panic_may_print_holds_no_secret() {
         body: body.clone(),
         sent_at: now,
     };
-    let end = RowOutcome {
+    let outcome = RowOutcome {
         code: Code::Expired,
         detail: None,
         wanted_status: job.request.wanted_status(),
@@ -391,12 +391,12 @@ async fn what_a_panic_may_print_holds_no_secret() {
     let database = DatabaseConfig { url: url.as_str().into(), ..DatabaseConfig::default() };
     let verdict = Precheck::new(Policy::default(), []).check(&job.request, now, None);
     assert!(verdict.result.is_ok(), "{verdict:?}");
-    let error = Job::parse(&body).expect_err("no job");
+    let error = Job::parse(&body).expect_err("it is not a job");
     let printed = format!(
-        "{message:?} {:?} {:?} {quarantined:?} {end:?} {database:?} {:?} {job:?} {verdict:?}",
+        "{message:?} {:?} {:?} {quarantined:?} {outcome:?} {database:?} {:?} {job:?} {verdict:?}",
         OutgoingMessage { body: body.clone(), group: None },
         NotAJob { error, body },
         database.settings(),
     );
-    assert_holds_none("a panic", &printed, &[pem]);
+    assert_no_secret("a panic", &printed, &[pem]);
 }

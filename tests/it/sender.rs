@@ -67,8 +67,8 @@ impl Drop for Running {
     }
 }
 
-async fn until_no_hold_is_left(factory: &Factory) {
-    factory.until("no hold is left", async |f| f.ledger.holds_report().await.unwrap().is_empty()).await;
+async fn until_no_hold_remains(factory: &Factory) {
+    factory.until("no hold remains", async |f| f.ledger.holds_report().await.unwrap().is_empty()).await;
 }
 
 fn n_messages(factory: &Factory) -> u64 {
@@ -76,27 +76,27 @@ fn n_messages(factory: &Factory) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parked_jobs_are_sent_again_once_their_hold_is_over() {
+async fn parked_jobs_are_resent_once_their_hold_is_released() {
     let factory = Factory::new(1000.0).await;
     park(&factory, &factory.leaves(250)).await;
     let sender = Running::start(&factory);
-    until_no_hold_is_left(&factory).await;
+    until_no_hold_remains(&factory).await;
     assert_eq!((n_messages(&factory), sender.n_sent("release"), sender.n_sent("probe")), (250, 250, 0));
     factory.drain().await;
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 250)]));
     assert_counters_equal_the_rows(&factory.database).await;
-    let odd: i64 = sqlx::query_scalar(
+    let n_inconsistent: i64 = sqlx::query_scalar(
         "select count(*) from registrations
         where n_duplicates > 0 or sent_again_at is not null or waits_for is not null or ref is null",
     )
     .fetch_one(&factory.database.pool)
     .await
     .unwrap();
-    assert_eq!(odd, 0);
+    assert_eq!(n_inconsistent, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_that_lasts_is_probed_with_one_job() {
+async fn an_open_hold_is_probed_with_one_job() {
     let factory = Factory::new(1000.0).await;
     let rows = (0..).zip(&factory.leaves(20)).map(|(n, pem)| waiting(n, pem)).collect();
     factory.ledger.record(&Page { openings: vec![opening(1), opening(2)], ..page(rows) }).await.unwrap();
@@ -105,25 +105,25 @@ async fn a_hold_that_lasts_is_probed_with_one_job() {
     factory.until("a probe is sent", async |_| sender.n_sent("probe") == 1).await;
     // Later jobs are sent, so the probe's turn is over, and there was no second probe.
     factory.ledger.release_at_once(&hold()).await.unwrap();
-    until_no_hold_is_left(&factory).await;
+    until_no_hold_remains(&factory).await;
     assert_eq!((sender.n_sent("probe"), sender.n_sent("release"), n_messages(&factory)), (1, 19, 20));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_for_which_nothing_waits_goes() {
+async fn a_hold_without_jobs_is_removed() {
     let factory = Factory::new(1000.0).await;
     let rows = vec![waiting(1, &factory.leaves(1)[0])];
     factory.ledger.record(&Page { openings: vec![opening(1)], ..page(rows) }).await.unwrap();
     sqlx::query("update registrations set waits_for = null").execute(&factory.database.pool).await.unwrap();
     age(&factory.database, "2 minutes").await;
     let _sender = Running::start(&factory);
-    until_no_hold_is_left(&factory).await;
+    until_no_hold_remains(&factory).await;
     assert_eq!(n_messages(&factory), 0);
 }
 
 /// SQS accepts ten messages and 1 MiB per call; these have 130 kB each.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_largest_jobs_are_sent_in_calls_that_sqs_takes() {
+async fn calls_with_the_largest_jobs_stay_within_sqs_limits() {
     let factory = Factory::new(1000.0).await;
     let filler = "x".repeat(64_000);
     let rows = (0..20).map(|n| {
@@ -138,14 +138,14 @@ async fn the_largest_jobs_are_sent_in_calls_that_sqs_takes() {
     });
     factory.ledger.record(&page(rows.collect())).await.unwrap();
     let _sender = Running::start(&factory);
-    until_no_hold_is_left(&factory).await;
+    until_no_hold_remains(&factory).await;
     assert_eq!(n_messages(&factory), 20);
     let calls = factory.sandbox.ledger().summary(ApiOperation::SendMessageBatch);
     assert_eq!((calls.calls, calls.answers.len()), (3, 1), "{:?}", calls.answers);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_sqs_did_not_take_waits_and_is_sent_later() {
+async fn messages_not_accepted_by_sqs_are_sent_later() {
     let partly = |code: &str, sender_fault| Effect::FailEntries { entries: 4, code: code.to_owned(), sender_fault };
     let failing =
         Effect::Error { status: 500, code: "InternalError".into(), message: "as ordered".into(), executed: false };
@@ -160,14 +160,14 @@ async fn what_sqs_did_not_take_waits_and_is_sent_later() {
         factory.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, effect.clone()).calls(3)).unwrap();
         park(&factory, &factory.leaves(60)).await;
         let sender = Running::start(&factory);
-        until_no_hold_is_left(&factory).await;
+        until_no_hold_remains(&factory).await;
         assert_eq!((n_messages(&factory), sender.n_sent("release")), (60, 60), "each once, after {effect:?}");
     }
 }
 
 /// The sender dies after SQS accepted messages and before it could record that.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sender_that_dies_between_sending_and_noting_loses_nothing() {
+async fn a_sender_killed_before_recording_loses_nothing() {
     let factory = Factory::new(1000.0).await;
     let lost = Effect::Hang { executed: true };
     let lost = factory.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, lost)).unwrap();
@@ -180,15 +180,15 @@ async fn a_sender_that_dies_between_sending_and_noting_loses_nothing() {
     // The lease of the dead sender expires.
     age(&factory.database, "1 minute").await;
     let _sender = Running::start(&factory);
-    until_no_hold_is_left(&factory).await;
-    assert!(n_messages(&factory) > 50, "the test shows nothing where none was sent twice");
+    until_no_hold_remains(&factory).await;
+    assert!(n_messages(&factory) > 50, "no message was sent twice");
     factory.drain().await;
     assert_eq!((factory.outcomes().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 50)]), 50));
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_does_not_read_back_stays_and_holds_up_no_other() {
+async fn an_unreadable_job_stays_parked_and_delays_no_other() {
     let factory = Factory::new(1000.0).await;
     park(&factory, &factory.leaves(5)).await;
     sqlx::query("update registrations set request = '{\"pem\":1}' where ref = 'SN-2'")
@@ -196,7 +196,7 @@ async fn a_job_that_does_not_read_back_stays_and_holds_up_no_other() {
         .await
         .unwrap();
     let _sender = Running::start(&factory);
-    until_no_hold_is_left(&factory).await;
+    until_no_hold_remains(&factory).await;
     assert_eq!(n_messages(&factory), 4);
     let (status, detail, is_waiting): (String, String, bool) =
         sqlx::query_as("select status, detail, waits_for is not null from registrations where ref = 'SN-2'")
@@ -208,7 +208,7 @@ async fn a_job_that_does_not_read_back_stays_and_holds_up_no_other() {
 
 /// What a replay does: rows with any failed status, marked by hand.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_job_that_somebody_marks_is_sent_as_it_was() {
+async fn a_refused_job_marked_for_replay_is_sent_unchanged() {
     let factory = Factory::new(1000.0).await;
     let pem = factory.leaves(1).remove(0);
     let mut row = waiting(1, &pem);
@@ -216,7 +216,7 @@ async fn a_refused_job_that_somebody_marks_is_sent_as_it_was() {
     row.outcome.waits_for = Some(HoldKey::read("replay:1".into()));
     factory.ledger.record(&page(vec![row])).await.unwrap();
     let _sender = Running::start(&factory);
-    until_no_hold_is_left(&factory).await;
+    until_no_hold_remains(&factory).await;
     let message = factory.queue.receive(1, Duration::ZERO).await.unwrap().remove(0);
     let wanted = Job { verify: true, reference: Some("SN-1".parse().unwrap()), ..Factory::job(&pem) };
     assert_eq!(Job::parse(&message.body).unwrap(), wanted);

@@ -1,4 +1,4 @@
-//! The whole service over real HTTP and a real Postgres.
+//! The complete service over real HTTP and a real Postgres.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use strum::VariantArray;
 use crate::factory::{Factory, count_only, queue_attributes};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_certificate_ends_registered_and_its_message_is_gone() {
+async fn every_certificate_is_registered_and_its_message_deleted() {
     let factory = Factory::new(1000.0).await;
     let pems = factory.leaves(50);
     factory.enqueue(&pems).await;
@@ -39,7 +39,7 @@ async fn every_flaw_is_rejected_for_its_reason_and_costs_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signature_is_verified_under_a_ca_of_the_folder() {
+async fn a_signature_is_verified_with_a_ca_from_the_folder() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&[factory.ca.flawed(Flaw::WronglySigned, "device"), factory.ca.leaf("device")]).await;
     factory.drain().await;
@@ -62,7 +62,7 @@ async fn copies_of_one_certificate_cost_one_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_with_a_good_row_costs_no_call_in_another_batch() {
+async fn a_registered_certificate_costs_no_call_in_another_batch() {
     let factory = Factory::new(1000.0).await;
     let pems = factory.leaves(5);
     factory.enqueue(&pems).await;
@@ -82,7 +82,7 @@ async fn a_certificate_with_a_good_row_costs_no_call_in_another_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_insists_asks_aws_again() {
+async fn a_job_with_verify_calls_aws_again() {
     let factory = Factory::new(1000.0).await;
     let pems = factory.leaves(1);
     factory.enqueue(&pems).await;
@@ -98,21 +98,21 @@ async fn a_job_that_insists_asks_aws_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_insists_is_not_answered_by_the_look_up_of_another() {
+async fn a_job_with_verify_ignores_the_look_up_of_a_copy() {
     let factory = Factory::new(1000.0).await;
     let pems = factory.leaves(1);
     factory.enqueue(&pems).await;
     factory.drain().await;
     let plain = Factory::job(&pems[0]);
-    let insisting = Job { verify: true, batch: "second".parse().unwrap(), ..plain.clone() };
-    factory.send(&[plain.to_body(), insisting.to_body()]).await;
+    let verifying = Job { verify: true, batch: "second".parse().unwrap(), ..plain.clone() };
+    factory.send(&[plain.to_body(), verifying.to_body()]).await;
     factory.drain().await;
     let second = factory.ledger.batch_status("second").await.unwrap().unwrap();
     assert_eq!((second.counts[0].code, factory.n_calls()), (Code::Exists, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn throttles_cost_no_job_its_end() {
+async fn throttles_fail_no_job() {
     let settings = muster_sandbox::SandboxSettings {
         rates: muster_sandbox::Rates::all(100.0),
         burst: Some(1.0),
@@ -123,12 +123,12 @@ async fn throttles_cost_no_job_its_end() {
     factory.drain().await;
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 120)]));
     let throttled = factory.sandbox.ledger().throttled(muster_sandbox::ApiOperation::RegisterCertificate);
-    assert!(throttled > 0, "the test shows nothing without a throttle");
+    assert!(throttled > 0, "no call was throttled");
     assert_eq!(factory.n_calls(), 120 + throttled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_no_job_is_quarantined_without_its_private_key() {
+async fn a_body_that_is_not_a_job_is_quarantined_without_its_key() {
     let factory = Factory::new(1000.0).await;
     let key = "-----BEGIN PRIVATE KEY-----\nSECRET\n-----END PRIVATE KEY-----";
     factory.send(&["no job".into(), format!("no job either: {key}")]).await;
@@ -165,7 +165,7 @@ async fn a_private_key_is_never_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rejected_job_keeps_its_request_so_that_it_can_be_sent_again() {
+async fn a_rejected_job_keeps_its_request_for_a_replay() {
     let factory = Factory::new(1000.0).await;
     let pem = factory.ca.flawed(Flaw::Expired, "device");
     factory.enqueue(std::slice::from_ref(&pem)).await;
@@ -178,8 +178,8 @@ async fn a_rejected_job_keeps_its_request_so_that_it_can_be_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_loses_nothing_and_wastes_at_most_what_was_in_flight() {
-    // What was held comes back soon; on a busy machine that takes more deliveries than the kills alone.
+async fn a_killed_worker_loses_nothing_and_wastes_only_calls_in_flight() {
+    // The messages of a killed worker come back soon; a busy machine needs more deliveries than the kills alone cause.
     let attributes = QueueAttributes { max_receive_count: Some(20), ..queue_attributes() };
     let factory = Factory::with_queue(count_only(), 200.0, attributes).await;
     factory.enqueue(&factory.leaves(300)).await;
@@ -192,9 +192,9 @@ async fn a_killed_worker_loses_nothing_and_wastes_at_most_what_was_in_flight() {
     let in_flight_at_kills = factory.counts("jobs").in_flight;
     let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     assert_eq!(code, Some(0), "{log}");
-    let ends = factory.outcomes().await;
-    assert_eq!(ends.values().sum::<u64>(), 300, "{ends:?}");
-    assert!(ends.keys().all(|code| code.status().is_success()), "{ends:?}");
+    let outcomes = factory.outcomes().await;
+    assert_eq!(outcomes.values().sum::<u64>(), 300, "{outcomes:?}");
+    assert!(outcomes.keys().all(|code| code.status().is_success()), "{outcomes:?}");
     assert_eq!(factory.sandbox.ledger().n_certificates(), 300);
     let wasted = factory.n_calls() - 300;
     assert!(wasted <= 2 * 100, "{wasted} calls were wasted, {in_flight_at_kills} were in flight");
@@ -202,7 +202,7 @@ async fn a_killed_worker_loses_nothing_and_wastes_at_most_what_was_in_flight() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminated_worker_ends_in_order_and_gives_back_what_it_holds() {
+async fn a_terminated_worker_exits_cleanly_and_releases_its_messages() {
     let factory = Factory::new(100.0).await;
     factory.enqueue(&factory.leaves(300)).await;
     let program = factory.spawn(&["serve"]);
@@ -211,13 +211,13 @@ async fn a_terminated_worker_ends_in_order_and_gives_back_what_it_holds() {
     let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
     let counts = factory.counts("jobs");
-    assert_eq!(counts.in_flight, 0, "everything that was held is visible again");
+    assert_eq!(counts.in_flight, 0, "all messages are visible again");
     assert_eq!(factory.n_calls() as u64, counts.deleted, "every call's job was recorded and deleted");
     assert_eq!(factory.outcomes().await.values().sum::<u64>(), counts.deleted);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_of_another_ca_is_no_reason_to_blame_it() {
+async fn a_certificate_of_an_unknown_ca_is_not_blamed() {
     let factory = Factory::new(1000.0).await;
     let other = Ca::new("Another CA");
     factory.enqueue(&[other.leaf("device")]).await;

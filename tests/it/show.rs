@@ -17,14 +17,14 @@ async fn show(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, St
     factory.spawn(&[&["show"], arguments].concat()).wait().await
 }
 
-pub(crate) async fn known(factory: &Factory, arguments: &[&str]) -> Value {
+pub(crate) async fn show_json(factory: &Factory, arguments: &[&str]) -> Value {
     let (code, stdout, stderr) = show(factory, &[arguments, &["--json"]].concat()).await;
     assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
     serde_json::from_str(&stdout).unwrap()
 }
 
 /// Sends a certificate in two batches and waits for both outcomes.
-async fn in_two_batches(factory: &Factory, pem: &str) {
+async fn register_in_two_batches(factory: &Factory, pem: &str) {
     for batch in ["batch", "second"] {
         let mut job = Factory::job(pem);
         (job.batch, job.reference) = (batch.parse().unwrap(), Some("SN-7".parse().unwrap()));
@@ -34,11 +34,11 @@ async fn in_two_batches(factory: &Factory, pem: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_is_found_by_every_name_that_it_has() {
+async fn a_certificate_is_found_by_each_of_its_names() {
     let factory = Factory::new(1000.0).await;
     let pem = factory.ca.leaf("device 7");
     let certificate = Certificate::from_pem(&pem).unwrap();
-    in_two_batches(&factory, &pem).await;
+    register_in_two_batches(&factory, &pem).await;
     factory.enqueue(&factory.leaves(1)).await;
     factory.drain().await;
     std::fs::write(factory.folder().join("device.pem"), format!("a comment\n{pem}")).unwrap();
@@ -47,7 +47,7 @@ async fn a_certificate_is_found_by_every_name_that_it_has() {
     let number = hex::encode(certificate.serial());
     let number = number.trim_start_matches("00");
     let colons: Vec<_> = number.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).to_uppercase()).collect();
-    let by_id = known(&factory, &[&id]).await;
+    let by_id = show_json(&factory, &[&id]).await;
     for name in [
         vec!["device.pem"],
         vec!["device.der", "--as", "file"],
@@ -58,7 +58,7 @@ async fn a_certificate_is_found_by_every_name_that_it_has() {
         vec![&colons.join(":")],
         vec![&id, "--as", "id"],
     ] {
-        assert_eq!(known(&factory, &name).await, by_id, "{name:?}");
+        assert_eq!(show_json(&factory, &name).await, by_id, "{name:?}");
     }
     assert_eq!((by_id["certificates"].as_array().unwrap().len(), &by_id["has_more"]), (1, &json!(false)));
     let found = &by_id["certificates"][0];
@@ -99,17 +99,17 @@ async fn a_certificate_is_found_by_every_name_that_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rejected_certificate_is_read_from_what_the_line_sent() {
+async fn a_rejected_certificate_is_read_from_its_request() {
     let factory = Factory::new(1000.0).await;
     let late = factory.ca.flawed(Flaw::Expired, "late");
     let leaking = factory.ca.flawed(Flaw::WithPrivateKey, "leaking");
     let nonsense = factory.ca.flawed(Flaw::NotACertificate, "nonsense");
     factory.enqueue(&[late.clone(), leaking.clone(), nonsense.clone()]).await;
     factory.drain().await;
-    let ends = [(Code::Expired, 1), (Code::PrivateKey, 1), (Code::NotACertificate, 1)];
-    assert_eq!(factory.outcomes().await, ends.into());
+    let outcomes = [(Code::Expired, 1), (Code::PrivateKey, 1), (Code::NotACertificate, 1)];
+    assert_eq!(factory.outcomes().await, outcomes.into());
     let late = Certificate::from_pem(&late).unwrap();
-    let found = known(&factory, &[&late.id().to_string()]).await;
+    let found = show_json(&factory, &[&late.id().to_string()]).await;
     let row = &found["certificates"][0]["rows"][0];
     assert_eq!((&row["status"], &row["code"], &row["attempts"]), (&json!("rejected"), &json!("expired"), &json!([])));
     assert_eq!(found["certificates"][0]["certificate"]["valid_until"], "2019-12-31T23:59:59Z");
@@ -128,21 +128,24 @@ async fn a_rejected_certificate_is_read_from_what_the_line_sent() {
         assert_eq!(exit, Some(0), "{stderr}");
         assert!(stdout.contains(&format!("    rejected {code}: ")), "{stdout}");
         assert!(!stdout.contains("PRIVATE KEY"), "{stdout}");
-        let (exit, stdout, said) = show(&factory, &[&id, "--pem"]).await;
-        assert_eq!((exit, stdout.as_str()), (Some(1), ""), "{code}: {said}");
-        assert!(said.contains(&format!("error: the ledger does not keep the certificate of `{id}`\nhint: ")), "{said}");
+        let (exit, stdout, stderr) = show(&factory, &[&id, "--pem"]).await;
+        assert_eq!((exit, stdout.as_str()), (Some(1), ""), "{code}: {stderr}");
+        assert!(
+            stderr.contains(&format!("error: the ledger does not keep the certificate of `{id}`\nhint: ")),
+            "{stderr}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aws_is_asked_where_the_ledger_says_that_it_is() {
+async fn show_asks_aws_in_the_target_of_the_ledger() {
     let factory = Factory::new(1000.0).await;
     let pem = factory.ca.leaf("device 7");
     let id = Certificate::from_pem(&pem).unwrap().id().to_string();
-    in_two_batches(&factory, &pem).await;
-    let found = known(&factory, &[&id]).await;
-    assert_eq!(found["certificates"][0]["at_aws"], Value::Null, "it was not asked");
-    let found = known(&factory, &[&id, "--aws"]).await;
+    register_in_two_batches(&factory, &pem).await;
+    let found = show_json(&factory, &[&id]).await;
+    assert_eq!(found["certificates"][0]["at_aws"], Value::Null, "AWS was not asked");
+    let found = show_json(&factory, &[&id, "--aws"]).await;
     let at_aws = &found["certificates"][0]["at_aws"];
     assert_eq!(at_aws.as_array().unwrap().len(), 1, "two batches are one target: {at_aws}");
     assert_eq!((&at_aws[0]["status"], &at_aws[0]["mode"]), (&json!("ACTIVE"), &json!("DEFAULT")));
@@ -162,28 +165,28 @@ async fn aws_is_asked_where_the_ledger_says_that_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_known_is_an_error_with_a_hint() {
+async fn an_unknown_name_is_an_error_with_a_hint() {
     let factory = Factory::new(1000.0).await;
     std::fs::write(factory.folder().join("stranger.pem"), factory.ca.leaf("stranger")).unwrap();
     std::fs::write(factory.folder().join("text.pem"), "no certificate").unwrap();
     for name in ["SN-unknown", &"0".repeat(64), "stranger.pem", "01:02"] {
-        let (code, stdout, said) = show(&factory, &[name]).await;
-        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{said}");
-        assert!(said.contains(&format!("error: the ledger does not know `{name}`\nhint: ")), "{said}");
+        let (code, stdout, stderr) = show(&factory, &[name]).await;
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+        assert!(stderr.contains(&format!("error: the ledger does not know `{name}`\nhint: ")), "{stderr}");
     }
     for (name, kind) in [("text.pem", "file"), ("nowhere.pem", "file"), ("SN-7", "id"), ("SN-7", "serial")] {
-        let (code, _, said) = show(&factory, &[name, "--as", kind]).await;
-        assert_eq!(code, Some(2), "{said}");
+        let (code, _, stderr) = show(&factory, &[name, "--as", kind]).await;
+        assert_eq!(code, Some(2), "{stderr}");
     }
 }
 
 /// Premise: a CA that gives every certificate the same serial number.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_rows_are_shown_and_more_are_told() {
+async fn at_most_a_hundred_rows_are_shown() {
     let factory = Factory::new(1000.0).await;
     let rows: Vec<Row> = (0..101).map(|n| Row { serial: Some(vec![1]), ..row(n, Code::Ok) }).collect();
     factory.ledger.record(&page(rows)).await.unwrap();
-    let found = known(&factory, &["0x01"]).await;
+    let found = show_json(&factory, &["0x01"]).await;
     assert_eq!((found["certificates"].as_array().unwrap().len(), &found["has_more"]), (100, &json!(true)));
     let (_, stdout, _) = show(&factory, &["01"]).await;
     assert!(stdout.ends_with("\nthere are more rows: only the first 100 are shown\n"), "{stdout}");
@@ -191,7 +194,7 @@ async fn a_hundred_rows_are_shown_and_more_are_told() {
 
 /// Each name is looked up through its index, in a ledger large enough for that to pay off.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_look_up_goes_by_an_index() {
+async fn every_look_up_uses_an_index() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     for from in (0..20_000).step_by(2_000) {
@@ -200,9 +203,9 @@ async fn every_look_up_goes_by_an_index() {
     }
     sqlx::query("analyze registrations").execute(&database.pool).await.unwrap();
     let id = muster_core::certificate::CertificateId(row(7, Code::Ok).subject);
-    let bad = muster_core::certificate::CertificateId(row(9, Code::Ok).subject);
+    let rejected = muster_core::certificate::CertificateId(row(9, Code::Ok).subject);
     assert_eq!(ledger.entries_of_certificate(id, 101).await.unwrap().len(), 1);
-    assert_eq!(ledger.entries_of_certificate(bad, 101).await.unwrap().len(), 1);
+    assert_eq!(ledger.entries_of_certificate(rejected, 101).await.unwrap().len(), 1);
     assert_eq!(ledger.entries_of_serial(&[vec![0, 0, 0, 7]], 101).await.unwrap().len(), 1);
     assert_eq!(ledger.entries_of_ref("SN-7", 101).await.unwrap().len(), 1);
     // The statistics of a connection are available once it is closed.

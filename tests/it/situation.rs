@@ -10,13 +10,13 @@ use muster_sandbox::{self, ApiOperation, Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::factory::{BATCH, Factory, Program, count_only};
-use crate::status::missing::quiet_for;
+use crate::status::missing::set_queues_empty_for;
 use crate::status::{numbers, send, status};
 
 /// Returns what `muster status` reports without a batch.
 async fn listing(factory: &Factory) -> Value {
-    let (code, data, said) = status(factory, &["--json"]).await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, data, stderr) = status(factory, &["--json"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
     serde_json::from_str(&data).unwrap()
 }
 
@@ -40,7 +40,7 @@ async fn until_named(factory: &Factory, kind: &str, severity: &str) -> Value {
     found
 }
 
-async fn until_nothing_is_named(factory: &Factory) {
+async fn until_no_obstacle_is_named(factory: &Factory) {
     factory.until("nothing stops the work", async |f| kinds(&listing(f).await).is_empty()).await;
 }
 
@@ -50,11 +50,11 @@ fn fault(operation: ApiOperation, status: u16, code: &str) -> Fault {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_is_known_while_it_runs_and_gone_when_it_stops() {
+async fn a_worker_is_listed_while_it_runs() {
     let factory = Factory::new(1000.0).await;
     assert_eq!(listing(&factory).await["workers_alive"], 0);
     let worker = factory.serve().await;
-    until_nothing_is_named(&factory).await;
+    until_no_obstacle_is_named(&factory).await;
     assert_eq!(listing(&factory).await["workers_alive"], 1);
     let reports = factory.ledger.workers().await.unwrap();
     assert_eq!((reports[0].version.as_str(), reports[0].pid), (env!("CARGO_PKG_VERSION"), std::process::id()));
@@ -64,10 +64,10 @@ async fn a_worker_is_known_while_it_runs_and_gone_when_it_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_was_killed_is_missed() {
+async fn a_killed_worker_is_noticed() {
     let factory = Factory::new(1000.0).await;
     let mut worker = factory.spawn(&["serve"]);
-    until_nothing_is_named(&factory).await;
+    until_no_obstacle_is_named(&factory).await;
     worker.0.kill().await.unwrap();
     let found = until_named(&factory, "no_worker", "stopped").await;
     assert!(found["what"].as_str().unwrap().contains("the last one to report, "), "{found}");
@@ -92,7 +92,7 @@ async fn denials_and_outages_are_named_until_they_are_over() {
             (&Value::Null, &Value::Null)
         );
         factory.sandbox.faults().clear(id);
-        until_nothing_is_named(&factory).await;
+        until_no_obstacle_is_named(&factory).await;
     }
     worker.stop().await;
 }
@@ -126,9 +126,9 @@ async fn a_throttle_is_named_with_both_rates() {
 async fn a_pause_is_named_first() {
     let factory = Factory::new(1000.0).await;
     let worker = factory.serve().await;
-    until_nothing_is_named(&factory).await;
-    let (code, _, said) = factory.spawn(&["pause", "all", "--reason", "audit"]).wait().await;
-    assert_eq!(code, Some(0), "{said}");
+    until_no_obstacle_is_named(&factory).await;
+    let (code, _, stderr) = factory.spawn(&["pause", "all", "--reason", "audit"]).wait().await;
+    assert_eq!(code, Some(0), "{stderr}");
     let found = until_named(&factory, "pause", "stopped").await;
     assert!(found["what"].as_str().unwrap().contains("audit"), "{found}");
     assert!(found["fix"].as_str().unwrap().contains("muster resume all"), "{found}");
@@ -137,7 +137,7 @@ async fn a_pause_is_named_first() {
 
 /// Premise: dead letters and quarantined messages were only visible elsewhere.
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_and_quarantined_messages_stand_beside_what_is_missing() {
+async fn dead_letters_and_quarantine_are_shown_with_missing_jobs() {
     let factory = Factory::new(1000.0).await;
     let arn = factory.queue.attributes().await.unwrap().dead_letter_arn.unwrap();
     let dead = factory.queue.dead_letter_queue(&arn).await.unwrap();
@@ -150,11 +150,11 @@ async fn dead_letters_and_quarantined_messages_stand_beside_what_is_missing() {
     factory.until("both have an outcome", async |f| f.outcomes().await.values().sum::<u64>() == 2).await;
     factory
         .until("the third is missing", async |f| {
-            quiet_for(&f.database, "5 minutes").await;
+            set_queues_empty_for(&f.database, "5 minutes").await;
             numbers(f, &["--measure", "0s"]).await["missing"] == json!(1)
         })
         .await;
-    quiet_for(&factory.database, "5 minutes").await;
+    set_queues_empty_for(&factory.database, "5 minutes").await;
     let (_, text, _) = status(&factory, &[BATCH, "--measure", "0s"]).await;
     assert!(text.contains("have been empty for 5 min") && text.contains(" (1 dead letter, 1 quarantined)\n"), "{text}");
     worker.stop().await;
@@ -162,7 +162,7 @@ async fn dead_letters_and_quarantined_messages_stand_beside_what_is_missing() {
 
 /// Premise: jobs whose CA had been registered were shown as parked and waiting for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn parked_jobs_wait_for_a_hold_until_it_is_over() {
+async fn parked_jobs_wait_until_their_hold_is_released() {
     let factory = Factory::new(1000.0).await;
     let late = Ca::new("Late CA");
     let pems: Vec<_> = (0..5).map(|i| late.leaf(&format!("device {i}"))).collect();
@@ -177,7 +177,7 @@ async fn parked_jobs_wait_for_a_hold_until_it_is_over() {
     let batch = numbers(&factory, &["--measure", "0s"]).await;
     assert_eq!((&batch["parked"], &batch["being_resent"]), (&json!(5), &json!(0)));
     assert_eq!(batch["waiting_for"][0]["n"], 5);
-    assert_eq!(batch["seconds_left_at_quota"], Value::Null, "somebody must register the CA first");
+    assert_eq!(batch["seconds_left_at_quota"], Value::Null, "the CA must be registered first");
     worker.stop().await;
 
     // Without a worker, nothing is resent yet.
@@ -192,7 +192,7 @@ async fn parked_jobs_wait_for_a_hold_until_it_is_over() {
 
 /// Premise: a batch was unknown until its first outcome, which a denial or a long backlog delays.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_known_from_its_first_message_on() {
+async fn a_batch_is_known_from_its_first_message() {
     let factory = Factory::new(1000.0).await;
     factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, 403, "AccessDeniedException")).unwrap();
     send(&factory, &factory.leaves(3), 20_000).await;
@@ -205,18 +205,18 @@ async fn a_batch_is_known_from_its_first_message_on() {
 
 /// Premise: two idle minutes made every new batch "missing", with exit code 6.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_a_receive_and_an_outcome_each_end_the_quiet() {
+async fn sends_receives_and_outcomes_each_count_as_activity() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(1)).await;
     factory.drain().await;
     let is_quiet = async || factory.ledger.queues_empty_for().await.unwrap().is_some();
-    quiet_for(&factory.database, "2 hours").await;
+    set_queues_empty_for(&factory.database, "2 hours").await;
     factory.ledger.note_activity().await.unwrap();
     assert!(!is_quiet().await, "a message was sent");
-    quiet_for(&factory.database, "2 hours").await;
+    set_queues_empty_for(&factory.database, "2 hours").await;
     factory.ledger.note_arrivals(&[("new".to_owned(), Some(3))].into()).await.unwrap();
     assert!(!is_quiet().await, "a message was received");
-    quiet_for(&factory.database, "2 hours").await;
+    set_queues_empty_for(&factory.database, "2 hours").await;
     crate::ledger::record(&factory.ledger, vec![crate::ledger::row(7, muster_core::outcome::Code::Ok)]).await;
     assert!(!is_quiet().await, "an outcome was recorded");
 }
@@ -224,26 +224,26 @@ async fn a_send_a_receive_and_an_outcome_each_end_the_quiet() {
 /// The script of docs/operations.md (`enqueue`, then `status --wait --check`), run twice on queues that have long been
 /// empty.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_batch_on_idle_queues_is_waited_for_and_is_not_missing() {
+async fn a_new_batch_on_idle_queues_is_not_missing() {
     let factory = Factory::new(1000.0).await;
     let worker = factory.serve().await;
     factory.until("a worker has read the queues", async |f| !f.ledger.queue_reports().await.unwrap().is_empty()).await;
     for batch in ["first", "second"] {
-        quiet_for(&factory.database, "2 hours").await;
-        let waits = factory.spawn(&["status", batch, "--wait", "--check"]);
+        set_queues_empty_for(&factory.database, "2 hours").await;
+        let waiter = factory.spawn(&["status", batch, "--wait", "--check"]);
         let jobs = factory.leaves(20).into_iter().enumerate().map(|(i, _)| {
             let pem = factory.ca.leaf(&format!("{batch} {i}"));
             Job { batch: batch.parse().unwrap(), batch_size: Some(20), ..Factory::job(&pem) }.to_body()
         });
         factory.send(&jobs.collect::<Vec<_>>()).await;
-        let (code, text, said) = waits.wait().await;
-        assert_eq!(code, Some(0), "{text}{said}");
+        let (code, text, stderr) = waiter.wait().await;
+        assert_eq!(code, Some(0), "{text}{stderr}");
     }
     worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_gauges_of_the_fleet_are_equal_on_every_worker() {
+async fn fleet_gauges_are_equal_on_every_worker() {
     let factory = Factory::new(1000.0).await;
     let stranger = Ca::new("Unknown CA");
     send(&factory, &[stranger.leaf("one"), stranger.leaf("two")], 2).await;
@@ -275,23 +275,23 @@ async fn last_progress_is_absent_before_the_first_outcome() {
     let name = "\nmuster_last_progress_timestamp_seconds ";
     assert!(!worker.metrics().await.contains(name));
     factory.enqueue(&factory.leaves(1)).await;
-    factory.until("it is there", async |_| worker.metrics().await.contains(name)).await;
+    factory.until("it is exported", async |_| worker.metrics().await.contains(name)).await;
     worker.stop().await;
 }
 
 /// Premise: `muster status` and `muster doctor` wrote a count into the ledger, so a read-only role could not use them.
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_may_only_read_can_ask_for_the_status() {
+async fn status_needs_only_read_access() {
     let factory = Factory::new(1000.0).await;
     send(&factory, &factory.leaves(1), 2).await;
     factory.drain().await;
-    quiet_for(&factory.database, "5 minutes").await;
+    set_queues_empty_for(&factory.database, "5 minutes").await;
     let url = format!("{}&options=-c%20default_transaction_read_only%3Don", with_parameters(&factory.database.url));
     for arguments in [&["status", "--json"][..], &["status", BATCH, "--json", "--measure", "0s"]] {
         let mut command = factory.command(arguments);
         command.env("MUSTER__DATABASE__URL", &url);
-        let (code, data, said) = Program(command.spawn().unwrap()).wait().await;
-        assert_eq!(code, Some(0), "{said}");
+        let (code, data, stderr) = Program(command.spawn().unwrap()).wait().await;
+        assert_eq!(code, Some(0), "{stderr}");
         assert_eq!(serde_json::from_str::<Value>(&data).unwrap()["missing"], 1);
     }
 }

@@ -38,7 +38,7 @@ pub(crate) async fn send(factory: &Factory, pems: &[String], size: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_told_from_its_first_end_to_its_last() {
+async fn status_follows_a_batch_from_its_first_outcome_to_its_last() {
     let factory = Factory::new(1000.0).await;
     let mut pems = factory.leaves(6);
     pems.push(factory.ca.flawed(Flaw::Expired, "late"));
@@ -46,12 +46,12 @@ async fn a_batch_is_told_from_its_first_end_to_its_last() {
     send(&factory, &pems[..7], 8).await;
     factory.drain().await;
 
-    let half = numbers(&factory, &["--measure", "10ms"]).await;
-    assert_eq!((&half["announced"], &half["ended"], &half["outstanding"]), (&json!(8), &json!(7), &json!(1)));
-    let ends =
+    let partial = numbers(&factory, &["--measure", "10ms"]).await;
+    assert_eq!((&partial["announced"], &partial["ended"], &partial["outstanding"]), (&json!(8), &json!(7), &json!(1)));
+    let outcomes =
         json!({ "registered": 6, "already_registered": 0, "rejected": 1, "refused": 0, "exhausted": 0, "gone": 0 });
-    assert_eq!(half["ends"], ends);
-    let failure = &half["failures"][0];
+    assert_eq!(partial["ends"], outcomes);
+    let failure = &partial["failures"][0];
     assert_eq!(
         (&failure["code"], &failure["status"], &failure["n"]),
         (&json!("expired"), &json!("rejected"), &json!(1))
@@ -59,22 +59,22 @@ async fn a_batch_is_told_from_its_first_end_to_its_last() {
     assert_eq!(failure["example"]["ref"], "SN-6");
     assert!(failure["example"]["detail"].as_str().unwrap().starts_with("the certificate expired at 2019"));
     assert_eq!(
-        (&half["measured_rate"], &half["seconds_left_at_measured_rate"]),
+        (&partial["measured_rate"], &partial["seconds_left_at_measured_rate"]),
         (&json!(null), &json!(null)),
-        "too short a time"
+        "the time is too short"
     );
     assert_eq!(
-        (&half["quota"], &half["seconds_left_at_quota"]),
+        (&partial["quota"], &partial["seconds_left_at_quota"]),
         (&json!(1000.0), &json!(null)),
         "no worker is running"
     );
-    assert_eq!(half["targets"], json!(["default"]));
+    assert_eq!(partial["targets"], json!(["default"]));
 
     send(&factory, &pems, 8).await;
     factory.drain().await;
-    let whole = numbers(&factory, &[]).await;
-    assert_eq!((&whole["ended"], &whole["outstanding"]), (&json!(8), &json!(0)));
-    assert_eq!((&whole["measured_rate"], &whole["seconds_left_at_quota"]), (&json!(null), &json!(0.0)));
+    let complete = numbers(&factory, &[]).await;
+    assert_eq!((&complete["ended"], &complete["outstanding"]), (&json!(8), &json!(0)));
+    assert_eq!((&complete["measured_rate"], &complete["seconds_left_at_quota"]), (&json!(null), &json!(0.0)));
     let (_, text, _) = status(&factory, &[BATCH]).await;
     assert!(text.starts_with("batch batch: complete, 8 of 8 certificates have an outcome\n"), "{text}");
     assert!(text.contains("          2  expired  SN-"), "{text}");
@@ -85,7 +85,7 @@ async fn the_rate_is_measured_while_a_batch_runs() {
     let factory = Factory::new(50.0).await;
     send(&factory, &factory.leaves(300), 300).await;
     let program = factory.spawn(&["serve"]);
-    factory.until("ends are recorded", async |f| f.outcomes().await.values().sum::<u64>() > 20).await;
+    factory.until("outcomes are recorded", async |f| f.outcomes().await.values().sum::<u64>() > 20).await;
     let running = numbers(&factory, &["--measure", "1s"]).await;
     program.signal("TERM");
     program.wait().await;
@@ -96,7 +96,7 @@ async fn the_rate_is_measured_while_a_batch_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_learnt_rate_is_told_with_its_changes_and_the_time_that_is_left() {
+async fn a_learnt_rate_is_shown_with_its_changes_and_the_time_left() {
     let mut factory = Factory::new(1000.0).await;
     send(&factory, &factory.leaves(10), 910).await;
     let worker = factory.serve().await;
@@ -149,18 +149,18 @@ async fn a_batch_of_unknown_size_and_target_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_is_not_there_is_an_error_that_names_the_likely_ones() {
+async fn an_unknown_batch_is_an_error_with_suggestions() {
     let factory = Factory::new(1000.0).await;
-    let (code, _, said) = status(&factory, &["batsch"]).await;
+    let (code, _, stderr) = status(&factory, &["batsch"]).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("error: the ledger does not know batch `batsch`"), "{said}");
-    assert!(said.contains("hint: the ledger has no batches yet"), "{said}");
+    assert!(stderr.contains("error: the ledger does not know batch `batsch`"), "{stderr}");
+    assert!(stderr.contains("hint: the ledger has no batches yet"), "{stderr}");
     factory.enqueue(&factory.leaves(1)).await;
     factory.drain().await;
-    let (_, _, said) = status(&factory, &["batsch"]).await;
-    assert!(said.contains("hint: did you mean batch?"), "{said}");
-    let (_, _, said) = status(&factory, &["something-else"]).await;
-    assert!(said.contains("hint: the latest batches are batch;"), "{said}");
+    let (_, _, stderr) = status(&factory, &["batsch"]).await;
+    assert!(stderr.contains("hint: did you mean batch?"), "{stderr}");
+    let (_, _, stderr) = status(&factory, &["something-else"]).await;
+    assert!(stderr.contains("hint: the latest batches are batch;"), "{stderr}");
 }
 
 /// The shape that scripts rely on: no field may disappear or change its type.

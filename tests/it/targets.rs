@@ -56,8 +56,8 @@ fn answers(sandbox: &Sandbox, operation: ApiOperation, answer: &str) -> usize {
     sandbox.ledger().summary(operation).answers.get(answer).copied().unwrap_or_default()
 }
 
-async fn all_are_in(factory: &Factory, n: u64) {
-    factory.until("all are in", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, n)])).await;
+async fn until_all_are_registered(factory: &Factory, n: u64) {
+    factory.until("all are registered", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, n)])).await;
 }
 
 /// Waits until the circuit breaker of the second target is open for a reason.
@@ -74,7 +74,7 @@ async fn until_open(factory: &Factory, service: &Serving, reason: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_end_in_the_account_and_region_of_their_target() {
+async fn jobs_are_registered_in_their_targets_account_and_region() {
     let (factory, second) = two_targets(None).await;
     enqueue(&factory, "default", 20).await;
     enqueue(&factory, "second", 30).await;
@@ -97,7 +97,7 @@ async fn the_role_of_a_target_is_assumed_once_for_all_its_calls() {
 
 /// The SDK would keep the credentials for the hour for which they were issued.
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_that_end_before_their_time_are_replaced_without_a_restart() {
+async fn sessions_that_expire_early_are_replaced_without_a_restart() {
     let (mut factory, second) = two_targets(Some(role())).await;
     for target in factory.config.targets.values_mut() {
         target.rates.register_certificate = Rate::new(50.0).unwrap();
@@ -105,10 +105,10 @@ async fn sessions_that_end_before_their_time_are_replaced_without_a_restart() {
     enqueue(&factory, "default", 10).await;
     enqueue(&factory, "second", 60).await;
     let service = factory.serve().await;
-    factory.until("some are in", async |_| second.ledger().n_certificates() > 10).await;
+    factory.until("some are registered", async |_| second.ledger().n_certificates() > 10).await;
     second.expire_sessions();
     until_open(&factory, &service, "ExpiredTokenException").await;
-    all_are_in(&factory, 70).await;
+    until_all_are_registered(&factory, 70).await;
     service.stop().await;
     assert_eq!(answers(&second, ApiOperation::AssumeRole, "ok"), 2);
     assert!(answers(&second, ApiOperation::RegisterCertificate, "ExpiredTokenException") > 0);
@@ -116,7 +116,7 @@ async fn sessions_that_end_before_their_time_are_replaced_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_is_denied_at_the_start_holds_up_no_other_and_follows_after_the_mend() {
+async fn a_target_denied_at_start_delays_no_other_and_recovers() {
     let (mut factory, second) = two_targets(Some(role())).await;
     factory.ledger.claim_target("second", SECOND.0, SECOND.1).await.unwrap();
     factory.config.targets.get_mut("second").unwrap().external_id = Some("plant-4".to_owned());
@@ -124,19 +124,19 @@ async fn a_target_that_is_denied_at_the_start_holds_up_no_other_and_follows_afte
     enqueue(&factory, "default", 20).await;
     let service = factory.serve().await;
     until_open(&factory, &service, "AWS does not let us assume the role: AccessDenied: User: ").await;
-    factory.until("the first target's are in", async |f| f.outcomes().await.get(&Code::Ok) == Some(&20)).await;
+    factory.until("the first target's are registered", async |f| f.outcomes().await.get(&Code::Ok) == Some(&20)).await;
     // It is asked again at a probe, and denies again.
     factory.until("it is asked again", async |_| answers(&second, ApiOperation::AssumeRole, "AccessDenied") > 1).await;
     assert_eq!(second.ledger().summary(ApiOperation::RegisterCertificate).calls, 0);
     second.set_role(Some(Role { external_id: Some("plant-4".to_owned()), ..role() }));
-    all_are_in(&factory, 40).await;
+    until_all_are_registered(&factory, 40).await;
     service.stop().await;
     assert_eq!(rows(&factory).await[1], row("second", SECOND, 20));
     assert_eq!(factory.counts("jobs-dead").sent, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_registered_with_credentials_that_turn_out_to_be_of_another_account() {
+async fn credentials_of_another_account_register_nothing() {
     let (factory, second) = two_targets(None).await;
     factory.ledger.claim_target("second", "333333333333", SECOND.1).await.unwrap();
     let denial = Effect::Error { status: 403, code: "ExpiredToken".into(), message: "late".into(), executed: false };
@@ -146,16 +146,16 @@ async fn nothing_is_registered_with_credentials_that_turn_out_to_be_of_another_a
     let service = factory.serve().await;
     until_open(&factory, &service, "AWS does not accept the credentials: ExpiredToken: late").await;
     second.faults().clear(denied);
-    let told =
+    let expected =
         "no identity: the credentials are for 222222222222 in eu-central-1, expected 333333333333 in eu-central-1";
-    until_open(&factory, &service, told).await;
-    factory.until("the first target's are in", async |f| f.outcomes().await.get(&Code::Ok) == Some(&10)).await;
+    until_open(&factory, &service, expected).await;
+    factory.until("the first target's are registered", async |f| f.outcomes().await.get(&Code::Ok) == Some(&10)).await;
     service.stop().await;
     assert_eq!(second.ledger().summary(ApiOperation::RegisterCertificate).calls, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_cannot_be_asked_at_the_start_holds_up_no_other() {
+async fn a_target_unreachable_at_start_delays_no_other() {
     let (mut factory, second) = two_targets(None).await;
     factory.ledger.claim_target("second", SECOND.0, SECOND.1).await.unwrap();
     factory.config.worker.attempt_timeout = Duration::from_secs(1).into();
@@ -165,30 +165,30 @@ async fn a_target_that_cannot_be_asked_at_the_start_holds_up_no_other() {
     enqueue(&factory, "second", 10).await;
     let service = factory.serve().await;
     until_open(&factory, &service, "no answer within 1 s").await;
-    factory.until("the first target's are in", async |f| f.outcomes().await.get(&Code::Ok) == Some(&10)).await;
+    factory.until("the first target's are registered", async |f| f.outcomes().await.get(&Code::Ok) == Some(&10)).await;
     second.faults().clear(silent);
-    all_are_in(&factory, 20).await;
+    until_all_are_registered(&factory, 20).await;
     service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_start_is_refused_where_nobody_knows_whose_a_denied_target_is() {
+async fn start_fails_if_the_account_of_a_denied_target_is_unknown() {
     let (factory, second) = two_targets(Some(role())).await;
     second.set_role(Some(Role { external_id: Some("plant-4".to_owned()), ..role() }));
     for claimed_region in [None, Some("eu-west-1")] {
         if let Some(region) = claimed_region {
             factory.ledger.claim_target("second", SECOND.0, region).await.unwrap();
         }
-        let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).wait().await;
-        assert_eq!(code, Some(4), "{err}");
+        let (code, _, stderr) = factory.spawn(&["serve", "--until-empty"]).wait().await;
+        assert_eq!(code, Some(4), "{stderr}");
         let error = "error: cannot use target `second`: AWS does not let us assume the role: AccessDenied: User: ";
         let hint = "hint: check the target's `role_arn` and `external_id`";
-        assert!(err.contains(error) && err.contains(hint), "{err}");
+        assert!(stderr.contains(error) && stderr.contains(hint), "{stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_start_is_refused_where_no_target_works() {
+async fn start_fails_if_no_target_works() {
     let factory = Factory::new(200.0).await;
     factory.drain().await;
     for (effect, code) in [
@@ -196,28 +196,28 @@ async fn the_start_is_refused_where_no_target_works() {
         (Effect::Reset { executed: false }, 5),
     ] {
         let fault = factory.sandbox.faults().set(Fault::new(ApiOperation::GetCallerIdentity, effect)).unwrap();
-        let (found, _, err) = factory.spawn(&["serve", "--until-empty"]).wait().await;
-        assert!(found == Some(code) && err.contains("error: cannot use target `default`: "), "{found:?} {err}");
+        let (found, _, stderr) = factory.spawn(&["serve", "--until-empty"]).wait().await;
+        assert!(found == Some(code) && stderr.contains("error: cannot use target `default`: "), "{found:?} {stderr}");
         factory.sandbox.faults().clear(fault);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_names_of_one_account_and_region_must_agree_on_its_quota() {
+async fn two_targets_of_one_account_and_region_must_have_one_rate() {
     let (mut factory, _second) = two_targets(None).await;
     let mut twin = factory.config.targets["second"].clone();
     twin.rates.register_certificate = Rate::new(7.5).unwrap();
     factory.config.targets.insert("twin".to_owned(), twin);
-    let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).wait().await;
+    let (code, _, stderr) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     let error = "error: targets `second` and `twin` are both account 222222222222 in eu-central-1 and share its quota, but \
                  have rates of 200 and 7.5 calls a second\n\
                  hint: set `targets.second.rates.register_certificate` and `targets.twin.rates.register_certificate` to \
                  the account's quota\n";
-    assert!(code == Some(6) && err.ends_with(error), "{code:?} {err}");
+    assert!(code == Some(6) && stderr.ends_with(error), "{code:?} {stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_names_of_one_account_and_region_share_its_quota() {
+async fn two_targets_of_one_account_and_region_share_its_quota() {
     let mut factory = Factory::new(40.0).await;
     let twin = factory.config.targets["default"].clone();
     factory.config.targets.insert("twin".to_owned(), twin);
@@ -246,7 +246,7 @@ async fn write_profile(factory: &Factory, file: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_are_replaced_in_a_profile_are_picked_up_without_a_restart() {
+async fn keys_replaced_in_a_profile_are_used_without_a_restart() {
     let factory = Factory::with(settings(Some(role())), 50.0).await;
     let file = factory.folder().join("credentials");
     write_profile(&factory, &file).await;
@@ -255,11 +255,11 @@ async fn keys_that_are_replaced_in_a_profile_are_picked_up_without_a_restart() {
     command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
     let program = Program(command.env("AWS_SHARED_CREDENTIALS_FILE", &file).spawn().unwrap());
     let sandbox = &factory.sandbox;
-    factory.until("some are in", async |_| sandbox.ledger().n_certificates() > 10).await;
+    factory.until("some are registered", async |_| sandbox.ledger().n_certificates() > 10).await;
     sandbox.expire_sessions();
     let n_denied = || answers(sandbox, ApiOperation::GetCallerIdentity, "ExpiredToken");
     factory.until("a probe finds the same keys", async |_| n_denied() > 0).await;
     write_profile(&factory, &file).await;
-    let (code, _, err) = program.wait().await;
-    assert_eq!((code, factory.outcomes().await), (Some(0), BTreeMap::from([(Code::Ok, 60)])), "{err}");
+    let (code, _, stderr) = program.wait().await;
+    assert_eq!((code, factory.outcomes().await), (Some(0), BTreeMap::from([(Code::Ok, 60)])), "{stderr}");
 }

@@ -19,11 +19,11 @@ fn fault(operation: ApiOperation, effect: Effect, calls: u64) -> Fault {
 /// Creates a factory whose workers wait only briefly between attempts.
 async fn factory() -> Factory {
     let mut factory = Factory::new(1000.0).await;
-    hasten(&mut factory.config);
+    shorten_timeouts(&mut factory.config);
     factory
 }
 
-fn hasten(config: &mut Config) {
+fn shorten_timeouts(config: &mut Config) {
     let short = |ms| Duration::from_millis(ms).into();
     (config.retry.first_wait, config.retry.max_wait, config.retry.limited_first_wait) = (short(5), short(40), short(5));
     config.breakers.target_probe = short(10);
@@ -34,7 +34,7 @@ fn error(code: &str, status: u16, executed: bool) -> Effect {
 }
 
 /// Returns the outcome of the only certificate: code, detail and attempts.
-async fn the_end(factory: &Factory) -> (String, String, Value) {
+async fn only_row(factory: &Factory) -> (String, String, Value) {
     sqlx::query_as("select code, coalesce(detail, ''), attempts from registrations")
         .fetch_one(&factory.database.pool)
         .await
@@ -42,7 +42,7 @@ async fn the_end(factory: &Factory) -> (String, String, Value) {
 }
 
 /// Registers a certificate whose first calls meet an effect; returns its outcome.
-async fn end_after(effect: Effect, calls: u64) -> (String, String, Value) {
+async fn outcome_after(effect: Effect, calls: u64) -> (String, String, Value) {
     let mut factory = factory().await;
     if matches!(effect, Effect::Hang { .. }) {
         factory.config.worker.attempt_timeout = Duration::from_secs(2).into();
@@ -51,17 +51,17 @@ async fn end_after(effect: Effect, calls: u64) -> (String, String, Value) {
     factory.enqueue(&factory.leaves(1)).await;
     factory.drain().await;
     assert_eq!(factory.counts("jobs").deleted, 1);
-    the_end(&factory).await
+    only_row(&factory).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_was_lost_is_found_on_the_retry() {
+async fn a_lost_answer_is_found_on_retry() {
     for effect in [
         Effect::Reset { executed: true },
         Effect::Hang { executed: true },
         error("InternalFailureException", 500, true),
     ] {
-        let (code, _, attempts) = end_after(effect.clone(), 1).await;
+        let (code, _, attempts) = outcome_after(effect.clone(), 1).await;
         assert_eq!(code, "answer_lost", "{effect:?}");
         assert_eq!(attempts.as_array().unwrap().len(), 2);
         assert_eq!(attempts[1]["result"], "ResourceAlreadyExistsException");
@@ -70,7 +70,7 @@ async fn an_answer_that_was_lost_is_found_on_the_retry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_before_the_call_ran_ends_registered() {
+async fn a_call_that_was_not_executed_is_retried() {
     for effect in [
         Effect::Reset { executed: false },
         Effect::Hang { executed: false },
@@ -81,53 +81,53 @@ async fn trouble_before_the_call_ran_ends_registered() {
         error("LimitExceededException", 410, false),
         error("ExpiredTokenException", 403, false),
     ] {
-        let (code, _, attempts) = end_after(effect.clone(), 2).await;
+        let (code, _, attempts) = outcome_after(effect.clone(), 2).await;
         assert_eq!((code.as_str(), attempts.as_array().unwrap().len()), ("ok", 3), "{effect:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_final_and_says_why() {
-    for (code, end) in
+    for (code, outcome) in
         [("CertificateValidationException", "certificate_validation"), ("InvalidRequestException", "invalid_request")]
     {
-        let (found, detail, attempts) = end_after(error(code, 400, false), 1).await;
-        assert_eq!((found.as_str(), attempts.as_array().unwrap().len()), (end, 1));
+        let (found, detail, attempts) = outcome_after(error(code, 400, false), 1).await;
+        assert_eq!((found.as_str(), attempts.as_array().unwrap().len()), (outcome, 1));
         assert_eq!(detail, format!("{code}: as ordered"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_is_not_the_certificates_is_no_success() {
-    let (code, detail, _) = end_after(Effect::WrongId, 1).await;
+async fn a_wrong_certificate_id_is_not_a_success() {
+    let (code, detail, _) = outcome_after(Effect::WrongId, 1).await;
     assert_eq!(code, "id_mismatch");
     assert!(detail.starts_with("AWS answered with id "), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_ends_a_job_after_five_calls() {
-    let (code, _, attempts) = end_after(error("LimitExceededException", 410, false), 5).await;
+async fn a_limit_exhausts_a_job_after_five_calls() {
+    let (code, _, attempts) = outcome_after(error("LimitExceededException", 410, false), 5).await;
     assert_eq!((code.as_str(), attempts.as_array().unwrap().len()), ("limit_exceeded", 5));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_that_is_not_registered_is_no_fault_of_the_certificate() {
+async fn an_unregistered_ca_does_not_blame_the_certificate() {
     let factory = factory().await;
     let unregistered = Ca::new("A CA that nobody registered");
     factory.enqueue(&[unregistered.leaf("device")]).await;
     factory.drain().await;
-    let (code, detail, _) = the_end(&factory).await;
+    let (code, detail, _) = only_row(&factory).await;
     assert_eq!(code, "issuer_inactive");
     assert!(detail.starts_with("CertificateStateException: "), "{detail}");
     let has_request: bool = sqlx::query_scalar("select request is not null from registrations")
         .fetch_one(&factory.database.pool)
         .await
         .unwrap();
-    assert!(has_request, "it can be sent again");
+    assert!(has_request, "it can be resent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fifth_of_calls_failing_costs_no_certificate() {
+async fn no_job_fails_if_a_fifth_of_calls_fail() {
     let factory = factory().await;
     let effect = error("InternalFailureException", 500, false);
     let fault =
@@ -136,11 +136,11 @@ async fn a_fifth_of_calls_failing_costs_no_certificate() {
     factory.enqueue(&factory.leaves(200)).await;
     factory.drain().await;
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 200)]));
-    assert!(factory.n_calls() > 220, "the test shows nothing without failures");
+    assert!(factory.n_calls() > 220, "too few calls failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_that_outlasts_the_attempts_blames_nobody() {
+async fn an_outage_longer_than_the_attempts_blames_no_job() {
     let factory = factory().await;
     let outage = fault(ApiOperation::RegisterCertificate, error("ServiceUnavailableException", 503, false), 300);
     factory.sandbox.faults().set(outage).unwrap();
@@ -151,7 +151,7 @@ async fn an_outage_that_outlasts_the_attempts_blames_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_throttle_blames_nobody() {
+async fn a_long_throttle_blames_no_job() {
     let factory = factory().await;
     factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, Effect::Throttle, 300)).unwrap();
     factory.enqueue(&factory.leaves(10)).await;
@@ -161,9 +161,9 @@ async fn a_long_throttle_blames_nobody() {
 
 /// Whatever the answers, calls keep to the rate.
 #[tokio::test(flavor = "multi_thread")]
-async fn retries_keep_the_rate_too() {
+async fn retries_stay_within_the_rate() {
     let mut factory = Factory::new(50.0).await;
-    hasten(&mut factory.config);
+    shorten_timeouts(&mut factory.config);
     let effect = error("InternalFailureException", 500, false);
     let fault = fault(ApiOperation::RegisterCertificate, effect, 100);
     factory.sandbox.faults().set(fault).unwrap();
@@ -180,7 +180,7 @@ async fn retries_keep_the_rate_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_that_meets_one_certificate_alone_exhausts_it() {
+async fn trouble_with_one_certificate_alone_exhausts_it() {
     let mut factory = factory().await;
     // Every second call fails: with one job at a time, each failure is followed by another job's success.
     factory.config.retry.attempts = 2;
@@ -190,13 +190,13 @@ async fn trouble_that_meets_one_certificate_alone_exhausts_it() {
     factory.sandbox.faults().set(fault).unwrap();
     factory.enqueue(&factory.leaves(100)).await;
     factory.drain().await;
-    let ends = factory.outcomes().await;
-    assert_eq!(ends.values().sum::<u64>(), 100);
-    assert!(ends.get(&Code::ServerError).is_some_and(|&n| n > 0), "{ends:?}");
+    let outcomes = factory.outcomes().await;
+    assert_eq!(outcomes.values().sum::<u64>(), 100);
+    assert!(outcomes.get(&Code::ServerError).is_some_and(|&n| n > 0), "{outcomes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_sqs_did_not_delete_is_deleted_on_the_next_try() {
+async fn a_failed_delete_is_retried() {
     let factory = factory().await;
     let effect = Effect::FailEntries { entries: 3, code: "InternalError".into(), sender_fault: false };
     factory.sandbox.faults().set(fault(ApiOperation::DeleteMessageBatch, effect, 2)).unwrap();
@@ -207,7 +207,7 @@ async fn an_entry_that_sqs_did_not_delete_is_deleted_on_the_next_try() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_a_stale_receipt_did_not_delete_costs_no_second_call() {
+async fn a_stale_receipt_costs_no_second_call() {
     let factory = factory().await;
     factory.sandbox.faults().set(fault(ApiOperation::DeleteMessageBatch, Effect::StaleHandles, 1)).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
@@ -218,7 +218,7 @@ async fn a_message_that_a_stale_receipt_did_not_delete_costs_no_second_call() {
         .fetch_one(&factory.database.pool)
         .await
         .unwrap();
-    assert_eq!(duplicates, 0, "the same message again is no duplicate");
+    assert_eq!(duplicates, 0, "a redelivery of the same message is not a duplicate");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,11 +231,11 @@ async fn a_message_delivered_twice_at_once_costs_one_call() {
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
     assert_eq!((factory.n_calls(), factory.outcomes().await), (5, BTreeMap::from([(Code::Ok, 5)])));
-    assert!(factory.counts("jobs").deliveries > 5, "the test shows nothing without a second delivery");
+    assert!(factory.counts("jobs").deliveries > 5, "no message was delivered twice");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sqs_failing_for_a_while_stops_nothing_for_good() {
+async fn work_resumes_after_sqs_failures() {
     let factory = factory().await;
     for operation in [ApiOperation::ReceiveMessage, ApiOperation::DeleteMessageBatch, ApiOperation::GetQueueAttributes]
     {
@@ -243,13 +243,13 @@ async fn sqs_failing_for_a_while_stops_nothing_for_good() {
         factory.sandbox.faults().set(Fault { probability: Some(0.3), ..fault(operation, effect, 20) }).unwrap();
     }
     factory.enqueue(&factory.leaves(60)).await;
-    factory.until("the service starts in spite of it", async |f| f.queue.attributes().await.is_ok()).await;
+    factory.until("the service can start", async |f| f.queue.attributes().await.is_ok()).await;
     factory.drain().await;
     assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 60)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_takes_longer_than_the_visibility_time_out_is_not_made_twice() {
+async fn a_call_longer_than_the_visibility_timeout_is_not_repeated() {
     let factory = factory().await;
     // The queue's visibility timeout is 2 s.
     let slow = Effect::Latency { milliseconds: 3500, up_to: None };

@@ -1,4 +1,4 @@
-//! Rows that Postgres refuses, and Postgres errors that are no row's fault.
+//! Rows that Postgres refuses, and Postgres errors that no row causes.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ fn db_errors(metrics: &Metrics, class: &str) -> u64 {
     metrics.db_errors.with_label_values(&[class]).get()
 }
 
-async fn bad_row(factory: &Factory) -> (String, String, bool) {
+async fn refused_row(factory: &Factory) -> (String, String, bool) {
     sqlx::query_as("select code, detail, request is not null from registrations where ref = 'bad'")
         .fetch_one(&factory.database.pool)
         .await
@@ -74,29 +74,29 @@ async fn a_row_that_postgres_refuses_is_written_without_its_texts() {
         send(&factory).await;
         factory.drain().await;
         assert_eq!(factory.outcomes().await.into_iter().collect::<Vec<_>>(), [(Code::Ok, 29), (Code::Expired, 1)]);
-        assert_eq!(bad_row(&factory).await, ("expired".to_owned(), format!("unstorable: {sqlstate}"), true));
+        assert_eq!(refused_row(&factory).await, ("expired".to_owned(), format!("unstorable: {sqlstate}"), true));
         assert_eq!(n_blanked(&factory).await, 1, "only the row that is to blame");
         assert_counters_equal_the_rows(&factory.database).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_postgres_refuses_is_left_out_at_last() {
+async fn a_request_that_postgres_refuses_is_omitted_in_the_end() {
     let factory = Factory::new(1000.0).await;
     refuse(&factory, "new.ref = 'bad' and new.request is not null", "22P05").await;
     send(&factory).await;
     factory.drain().await;
-    assert_eq!(bad_row(&factory).await, ("expired".to_owned(), "unstorable: 22P05".to_owned(), false));
+    assert_eq!(refused_row(&factory).await, ("expired".to_owned(), "unstorable: 22P05".to_owned(), false));
 }
 
-/// Makes Postgres refuse every value that nothing depends on, in every table to which a page of outcomes is written.
-/// What remains is the outcome: keys, status, code, times and counts, and the request of a job to be resent.
-async fn refuse_what_is_free(factory: &Factory) {
-    let free_of_a_row = "new.detail not like 'unstorable: %' or new.attempts <> '[]' or new.other_names <> '[]'
+/// Makes Postgres refuse every optional value, in every table to which a page of outcomes is written. What remains is
+/// the outcome: keys, status, code, times and counts, and the request of a job to be resent.
+async fn refuse_optional_values(factory: &Factory) {
+    let optional_of_a_row = "new.detail not like 'unstorable: %' or new.attempts <> '[]' or new.other_names <> '[]'
         or new.ref is not null or new.source is not null or new.serial is not null or new.certificate is not null
         or (new.request is not null and new.status <> 'parked')";
-    for (table, is_free_value_set) in [
-        ("registrations", free_of_a_row),
+    for (table, has_optional_value) in [
+        ("registrations", optional_of_a_row),
         ("authorities", "new.subject not like 'unstorable: %' or new.pem <> ''"),
         ("holds", "new.reason not like 'unstorable: %' and new.reason <> 'the hold was already released'"),
         ("batches", "new.announced is not null"),
@@ -105,7 +105,7 @@ async fn refuse_what_is_free(factory: &Factory) {
         let sql = format!(
             "create function refuse_{table}() returns trigger language plpgsql as $$
             begin
-                if {is_free_value_set} then
+                if {has_optional_value} then
                     raise exception 'refused as ordered' using errcode = '54000';
                 end if;
                 return new;
@@ -117,12 +117,12 @@ async fn refuse_what_is_free(factory: &Factory) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outcome_is_recorded_where_postgres_refuses_every_value_that_nothing_depends_on() {
+async fn an_outcome_is_recorded_even_without_any_optional_value() {
     let mut factory = Factory::new(1000.0).await;
     factory.config.breakers.issuer_probe = Duration::from_mins(10).into();
-    refuse_what_is_free(&factory).await;
+    refuse_optional_values(&factory).await;
     let (stranger, new_ca) = (Ca::new("Stranger CA"), Ca::new("New CA"));
-    let of_a_ca = RegisterCaCertificate {
+    let ca_request = RegisterCaCertificate {
         ca_certificate: new_ca.pem(),
         certificate_mode: Some(CertificateMode::SniOnly),
         ..RegisterCaCertificate::default()
@@ -137,7 +137,7 @@ async fn an_outcome_is_recorded_where_postgres_refuses_every_value_that_nothing_
         device(factory.ca.leaf("registered")).into(),
         device(factory.ca.flawed(Flaw::Expired, "rejected")).into(),
         device(stranger.leaf("parked")).into(),
-        of_a_ca.into(),
+        ca_request.into(),
     ];
     let mut bodies = bodies.map(|request| named(request).to_body()).to_vec();
     bodies.push("no job".to_owned());
@@ -172,8 +172,8 @@ async fn an_outcome_is_recorded_where_postgres_refuses_every_value_that_nothing_
     // What is parked can still be resent and registered.
     factory.sandbox.plant_ca(&stranger.pem()).unwrap();
     let hold: String = sqlx::query_scalar("select hold from holds").fetch_one(&factory.database.pool).await.unwrap();
-    let (code, _, said) = factory.spawn(&["holds", "release", &hold]).wait().await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, _, stderr) = factory.spawn(&["holds", "release", &hold]).wait().await;
+    assert_eq!(code, Some(0), "{stderr}");
     let service = factory.serve().await;
     factory.until("it is registered", async |f| f.outcomes().await.get(&Code::Ok) == Some(&3)).await;
     service.stop().await;
@@ -181,7 +181,7 @@ async fn an_outcome_is_recorded_where_postgres_refuses_every_value_that_nothing_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_other() {
+async fn an_unwritable_row_keeps_its_message_and_delays_no_other() {
     let factory = Factory::new(1000.0).await;
     refuse(&factory, "new.code = 'expired'", "23514").await;
     send(&factory).await;
@@ -197,8 +197,8 @@ async fn a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_o
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
-/// Makes Postgres fail so often in a row that halving would have reached a single row, and blanked it or given it up.
-async fn fail_whole_pages(sqlstate: &str, class: &str) {
+/// Makes Postgres fail so often in a row that halving the page would reach a single row and blank it or give it up.
+async fn assert_the_whole_page_is_retried(sqlstate: &str, class: &str) {
     let factory = Factory::new(1000.0).await;
     refuse(&factory, "nextval('n_refused') <= 8", sqlstate).await;
     send(&factory).await;
@@ -210,21 +210,21 @@ async fn fail_whole_pages(sqlstate: &str, class: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deadlock_is_tried_again_with_the_whole_page() {
-    fail_whole_pages("40P01", "40").await;
+async fn after_a_deadlock_the_whole_page_is_retried() {
+    assert_the_whole_page_is_retried("40P01", "40").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_serialization_failure_is_tried_again_with_the_whole_page() {
-    fail_whole_pages("40001", "40").await;
+async fn after_a_serialization_failure_the_whole_page_is_retried() {
+    assert_the_whole_page_is_retried("40001", "40").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_tried_again_with_the_whole_page() {
-    fail_whole_pages("53100", "53").await;
+async fn on_a_full_disk_the_whole_page_is_retried() {
+    assert_the_whole_page_is_retried("53100", "53").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failover_is_waited_for_with_the_whole_page() {
-    fail_whole_pages("25006", "25").await;
+async fn after_a_failover_the_whole_page_is_retried() {
+    assert_the_whole_page_is_retried("25006", "25").await;
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::factory::Factory;
 
 /// A queue, and a heartbeat for the messages held from it.
-struct Ward {
+struct Fixture {
     sandbox: Sandbox,
     queue: Queue,
     slots: Slots,
@@ -25,7 +25,7 @@ struct Ward {
     visibility: Duration,
 }
 
-impl Ward {
+impl Fixture {
     async fn new(visibility: Duration) -> Self {
         let sandbox = Sandbox::start(SandboxSettings::default()).await.unwrap();
         let access = Access {
@@ -77,13 +77,13 @@ impl Ward {
         self.queue.receive(1, wait).await.unwrap().pop()
     }
 
-    fn extensions(&self, result: &str) -> u64 {
+    fn n_extensions(&self, result: &str) -> u64 {
         self.metrics.sqs_visibility_extensions.with_label_values(&[result]).get()
     }
 
     async fn until_extended(&self, n: u64) {
         let extended = async {
-            while self.extensions("ok") < n {
+            while self.n_extensions("ok") < n {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -94,19 +94,19 @@ impl Ward {
 /// The first job gets its permit 2.5 s after the start, the second after 5 s: two and a half times the visibility
 /// timeout.
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_that_wait_for_a_token_are_delivered_once() {
+async fn jobs_waiting_for_a_permit_are_delivered_once() {
     let mut factory = Factory::new(1000.0).await;
     factory.config.targets.get_mut("default").unwrap().rates.register_certificate = Rate::new(0.4).unwrap();
     factory.enqueue(&factory.leaves(2)).await;
-    let began = Instant::now();
+    let started = Instant::now();
     factory.drain().await;
-    assert!(began.elapsed() > Duration::from_secs(4), "the test shows nothing without a wait");
+    assert!(started.elapsed() > Duration::from_secs(4), "no job had to wait");
     let counts = factory.counts("jobs");
     assert_eq!((counts.deliveries, counts.deleted), (2, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_that_wait_for_the_next_attempt_are_delivered_once() {
+async fn jobs_waiting_for_a_retry_are_delivered_once() {
     let mut factory = Factory::new(1000.0).await;
     let short = |ms| Duration::from_millis(ms).into();
     (factory.config.retry.first_wait, factory.config.retry.max_wait) = (short(100), short(500));
@@ -122,7 +122,7 @@ async fn jobs_that_wait_for_the_next_attempt_are_delivered_once() {
 
 /// Each effect strikes two calls; the third is made well before the message becomes visible.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_extension_that_fails_is_tried_again_before_the_message_shows() {
+async fn a_failed_extension_is_retried_before_the_message_is_visible() {
     let error =
         |status| Effect::Error { status, code: "InternalError".into(), message: String::new(), executed: false };
     let effects = [
@@ -132,63 +132,67 @@ async fn an_extension_that_fails_is_tried_again_before_the_message_shows() {
         Effect::Reset { executed: false },
         Effect::Hang { executed: false },
     ];
-    let shown = effects.map(|effect| async {
-        let ward = Ward::new(Duration::from_secs(4)).await;
+    let results = effects.map(|effect| async {
+        let fixture = Fixture::new(Duration::from_secs(4)).await;
         let n = if matches!(effect, Effect::Hang { .. }) { 1 } else { 2 };
-        ward.sandbox.faults().set(Fault::new(ApiOperation::ChangeMessageVisibilityBatch, effect).calls(n)).unwrap();
-        ward.send().await;
-        let held = ward.hold().await;
-        let _beats = ward.beat(HELD_MAX);
-        let second = ward.receive(Duration::from_secs(6)).await;
+        fixture.sandbox.faults().set(Fault::new(ApiOperation::ChangeMessageVisibilityBatch, effect).calls(n)).unwrap();
+        fixture.send().await;
+        let held = fixture.hold().await;
+        let _beats = fixture.beat(HELD_MAX);
+        let second = fixture.receive(Duration::from_secs(6)).await;
         drop(held);
-        (second.is_some(), ward.sandbox.faults().list()[0].strikes == n)
+        (second.is_some(), fixture.sandbox.faults().list()[0].strikes == n)
     });
-    for (i, shown) in shown.map(tokio::spawn).into_iter().enumerate() {
-        assert_eq!(shown.await.unwrap(), (false, true), "effect {i}: shown, struck");
+    for (i, result) in results.map(tokio::spawn).into_iter().enumerate() {
+        assert_eq!(result.await.unwrap(), (false, true), "effect {i}: redelivered, struck");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_somebody_else_has_is_given_up_and_the_others_are_not() {
-    let ward = Ward::new(Duration::from_secs(1)).await;
-    ward.send().await;
-    let lost = ward.hold().await;
-    ward.queue.hide(std::slice::from_ref(&lost.receipt), Duration::ZERO).await.unwrap();
-    let theirs = ward.receive(Duration::ZERO).await.unwrap();
-    assert_eq!(theirs.receive_count, 2);
-    ward.queue.hide(&[theirs.receipt], Duration::from_mins(1)).await.unwrap()[0].as_ref().unwrap();
-    ward.send().await;
-    let kept = ward.hold().await;
-    let _beats = ward.beat(HELD_MAX);
-    ward.until_extended(3).await;
-    assert_eq!((ward.extensions("error"), ward.slots.held()), (1, 2), "it was tried once, and its job goes on");
+async fn only_a_message_held_elsewhere_is_given_up() {
+    let fixture = Fixture::new(Duration::from_secs(1)).await;
+    fixture.send().await;
+    let lost = fixture.hold().await;
+    fixture.queue.hide(std::slice::from_ref(&lost.receipt), Duration::ZERO).await.unwrap();
+    let stolen = fixture.receive(Duration::ZERO).await.unwrap();
+    assert_eq!(stolen.receive_count, 2);
+    fixture.queue.hide(&[stolen.receipt], Duration::from_mins(1)).await.unwrap()[0].as_ref().unwrap();
+    fixture.send().await;
+    let kept = fixture.hold().await;
+    let _beats = fixture.beat(HELD_MAX);
+    fixture.until_extended(3).await;
+    assert_eq!(
+        (fixture.n_extensions("error"), fixture.slots.held()),
+        (1, 2),
+        "it was tried once, and its job continues"
+    );
     drop((lost, kept));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_held_too_long_is_let_go() {
-    let ward = Ward::new(Duration::from_secs(1)).await;
-    ward.send().await;
-    let asked_at = Instant::now();
-    let held = ward.hold().await;
+async fn a_message_held_too_long_is_released() {
+    let fixture = Fixture::new(Duration::from_secs(1)).await;
+    fixture.send().await;
+    let started = Instant::now();
+    let held = fixture.hold().await;
     let held_max = Duration::from_secs(2);
-    let _beats = ward.beat(held_max);
-    let again = ward.receive(Duration::from_secs(20)).await.expect("it comes back");
-    assert_eq!(again.receive_count, 2);
-    assert!(asked_at.elapsed() >= held_max, "it was hidden for {:?}", asked_at.elapsed());
+    let _beats = fixture.beat(held_max);
+    let redelivered = fixture.receive(Duration::from_secs(20)).await.expect("it comes back");
+    assert_eq!(redelivered.receive_count, 2);
+    assert!(started.elapsed() >= held_max, "it was hidden for {:?}", started.elapsed());
     drop(held);
 }
 
 /// SQS refuses to extend a timeout past twelve hours, so a long timeout must not be extended by as much as a short one.
 #[tokio::test]
-async fn an_extension_past_twelve_hours_is_not_asked_for() {
-    let ward = Ward::new(Duration::from_hours(12)).await;
-    ward.send().await;
-    let held = ward.hold().await;
+async fn no_extension_past_twelve_hours_is_requested() {
+    let fixture = Fixture::new(Duration::from_hours(12)).await;
+    fixture.send().await;
+    let held = fixture.hold().await;
     tokio::time::pause();
-    let _beats = ward.beat(HELD_MAX);
+    let _beats = fixture.beat(HELD_MAX);
     tokio::time::sleep(Duration::from_hours(10)).await;
-    assert_eq!(ward.metrics.sqs_requests.with_label_values(&["ChangeMessageVisibilityBatch", "error"]).get(), 0);
-    assert_eq!(ward.sandbox.ledger().summary(ApiOperation::ChangeMessageVisibilityBatch).calls, 0);
+    assert_eq!(fixture.metrics.sqs_requests.with_label_values(&["ChangeMessageVisibilityBatch", "error"]).get(), 0);
+    assert_eq!(fixture.sandbox.ledger().summary(ApiOperation::ChangeMessageVisibilityBatch).calls, 0);
     drop(held);
 }

@@ -44,7 +44,7 @@ async fn a_wrapped_job_is_quarantined_with_the_wrapper_and_the_fix() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_with_a_byte_order_mark_is_done() {
+async fn a_job_with_a_byte_order_mark_is_accepted() {
     let factory = Factory::new(500.0).await;
     let job: Job = Factory::job(&factory.ca.leaf("device"));
     factory.send(&[format!("\u{feff}{}", job.to_body())]).await;

@@ -25,7 +25,7 @@ class Sandbox(unittest.TestCase):
 
 
 class Sts(Sandbox):
-    def test_the_caller_is_told_the_account(self):
+    def test_get_caller_identity_returns_the_account(self):
         self.assertEqual(client("sts").get_caller_identity()["Account"], ACCOUNT)
 
     def test_a_role_is_assumed(self):
@@ -34,8 +34,8 @@ class Sts(Sandbox):
         arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/muster/line-7"
         self.assertEqual(answer["AssumedRoleUser"]["Arn"], arn)
         keys = answer["Credentials"]
-        lasts = keys["Expiration"] - datetime.datetime.now(datetime.timezone.utc)
-        self.assertLess(abs(lasts.total_seconds() - 900), 60)
+        duration = keys["Expiration"] - datetime.datetime.now(datetime.timezone.utc)
+        self.assertLess(abs(duration.total_seconds() - 900), 60)
         session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
         caller = session.client("sts", endpoint_url=URL, region_name="us-east-1").get_caller_identity()
         self.assertEqual((caller["Arn"], caller["Account"]), (arn, ACCOUNT))
@@ -48,7 +48,7 @@ class Sqs(Sandbox):
         self.sqs = client("sqs")
         self.url = self.sqs.create_queue(QueueName=f"q-{self._testMethodName}"[:80])["QueueUrl"]
 
-    def test_a_message_makes_its_way(self):
+    def test_a_message_is_sent_received_and_deleted(self):
         attributes = {
             "colour": {"DataType": "String", "StringValue": "red"},
             "blob": {"DataType": "Binary", "BinaryValue": b"\x00\x01"},
@@ -118,7 +118,7 @@ class Sqs(Sandbox):
             ("AWS.SimpleQueueService.BatchEntryIdsNotDistinct", 400),
         )
 
-    def test_a_worn_out_message_becomes_a_dead_letter(self):
+    def test_a_message_received_too_often_becomes_a_dead_letter(self):
         dead = self.sqs.create_queue(QueueName="dead")["QueueUrl"]
         policy = {"deadLetterTargetArn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:dead", "maxReceiveCount": 1}
         self.sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"RedrivePolicy": json.dumps(policy)})
@@ -129,7 +129,7 @@ class Sqs(Sandbox):
 
 
 class Iot(Sandbox):
-    """The tests share one account; the CA `ca` is registered by the first that needs it."""
+    """The tests share one account, in which the CA `ca` is registered."""
 
     @classmethod
     def setUpClass(cls):

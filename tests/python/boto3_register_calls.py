@@ -1,7 +1,7 @@
 """The three register calls through the AWS SDK for Python: one row for each parameter, response field and exception.
 
-A row is named after what it is about, in boto3's spelling, and has certificates of its own in FOLDER/ROW. Prints the names of
-the rows that hold. Run by tests/it/sandbox/boto3.rs:
+A row is named after what it checks, in boto3's spelling, and has its own certificates in FOLDER/ROW. Prints the names
+of the rows that pass. Run by tests/it/sandbox/boto3.rs:
     python3 boto3_register_calls.py URL FOLDER
 """
 

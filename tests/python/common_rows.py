@@ -1,4 +1,4 @@
-"""Rows about what every register call has: a throttle by the quota itself, and what only an order can bring about."""
+"""Rows that every register call has: a throttle by the quota itself, and errors that only an injected fault causes."""
 
 import functools
 
@@ -19,7 +19,7 @@ def throttling(call, arguments, _):
         control("PUT", rate, {"rate": RATE})
 
 
-def ordered(call, arguments, code, status, _):
+def injected(call, arguments, code, status, _):
     error = {"status": status, "code": code, "message": "as ordered"}
     fault = {"operation": IOT.meta.method_to_api_mapping[call], "effect": {"error": error}, "calls": 1}
     control("POST", "faults", fault)
@@ -38,4 +38,4 @@ for call, arguments in [
         ("InternalFailureException", 500),
     ]:
         name = f"{call}_{xform_name(code).removesuffix('_exception')}"
-        ROWS[name] = functools.partial(ordered, call, arguments, code, status)
+        ROWS[name] = functools.partial(injected, call, arguments, code, status)

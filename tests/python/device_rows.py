@@ -1,125 +1,125 @@
 """Rows about RegisterCertificate and RegisterCertificateWithoutCA."""
 
-from register_calls import arn, check_statuses, described, refused, register, register_alone, register_ca, row
+from register_calls import arn, check_statuses, describe, refused, register, register_alone, register_ca, row
 from sandbox_client import control, id_of
 
 
 @row
-def register_certificate_certificate_pem(of):
-    register_ca(of, setAsActive=True)
-    register(of)
-    assert described(of)["certificatePem"] == of.leaf
+def register_certificate_certificate_pem(certs):
+    register_ca(certs, setAsActive=True)
+    register(certs)
+    assert describe(certs)["certificatePem"] == certs.leaf
 
 
 @row
-def register_certificate_ca_certificate_pem(of):
-    for ca in (of.ca, of.twin):
+def register_certificate_ca_certificate_pem(certs):
+    for ca in (certs.ca, certs.twin):
         control("POST", "cas", {"caCertificate": ca})
-    register(of, caCertificatePem=of.ca)
-    assert described(of)["caCertificateId"] == id_of(of.ca)
+    register(certs, caCertificatePem=certs.ca)
+    assert describe(certs)["caCertificateId"] == id_of(certs.ca)
 
 
 @row
-def register_certificate_set_as_active(of):
-    register_ca(of, setAsActive=True)
-    register(of, setAsActive=True)
-    assert described(of)["status"] == "ACTIVE"
+def register_certificate_set_as_active(certs):
+    register_ca(certs, setAsActive=True)
+    register(certs, setAsActive=True)
+    assert describe(certs)["status"] == "ACTIVE"
 
 
 @row
-def register_certificate_status(of):
-    register_ca(of, setAsActive=True)
-    check_statuses(of, register)
+def register_certificate_status(certs):
+    register_ca(certs, setAsActive=True)
+    check_statuses(certs, register)
 
 
 @row
-def register_certificate_certificate_arn(of):
-    register_ca(of, setAsActive=True)
-    assert register(of)["certificateArn"] == arn("cert", of.leaf)
+def register_certificate_certificate_arn(certs):
+    register_ca(certs, setAsActive=True)
+    assert register(certs)["certificateArn"] == arn("cert", certs.leaf)
 
 
 @row
-def register_certificate_certificate_id(of):
-    register_ca(of, setAsActive=True)
-    assert register(of)["certificateId"] == id_of(of.leaf)
+def register_certificate_certificate_id(certs):
+    register_ca(certs, setAsActive=True)
+    assert register(certs)["certificateId"] == id_of(certs.leaf)
 
 
 @row
-def register_certificate_resource_already_exists(of):
-    register_ca(of, setAsActive=True)
-    first = register(of)
-    again = refused("register_certificate", "ResourceAlreadyExistsException", certificatePem=of.leaf)
+def register_certificate_resource_already_exists(certs):
+    register_ca(certs, setAsActive=True)
+    first = register(certs)
+    again = refused("register_certificate", "ResourceAlreadyExistsException", certificatePem=certs.leaf)
     assert (again["resourceId"], again["resourceArn"]) == (first["certificateId"], first["certificateArn"])
 
 
 @row
-def register_certificate_certificate_validation(of):
-    register_ca(of, setAsActive=True)
-    for text in (of.expired, of.forged, "no certificate"):
+def register_certificate_certificate_validation(certs):
+    register_ca(certs, setAsActive=True)
+    for text in (certs.expired, certs.forged, "no certificate"):
         refused("register_certificate", "CertificateValidationException", certificatePem=text)
 
 
 @row
-def register_certificate_certificate_state(of):
+def register_certificate_certificate_state(certs):
     code = "CertificateStateException"
-    refused("register_certificate", code, certificatePem=of.leaf)
-    register_ca(of)
-    refused("register_certificate", code, certificatePem=of.leaf)
-    refused("register_certificate", code, certificatePem=of.leaf, status="PENDING_ACTIVATION")
+    refused("register_certificate", code, certificatePem=certs.leaf)
+    register_ca(certs)
+    refused("register_certificate", code, certificatePem=certs.leaf)
+    refused("register_certificate", code, certificatePem=certs.leaf, status="PENDING_ACTIVATION")
 
 
 @row
-def register_certificate_certificate_conflict(of):
-    for ca in (of.ca, of.twin):
+def register_certificate_certificate_conflict(certs):
+    for ca in (certs.ca, certs.twin):
         control("POST", "cas", {"caCertificate": ca})
-    refused("register_certificate", "CertificateConflictException", certificatePem=of.leaf)
+    refused("register_certificate", "CertificateConflictException", certificatePem=certs.leaf)
 
 
 @row
-def register_certificate_invalid_request(of):
-    register_ca(of, setAsActive=True)
-    refused("register_certificate", "InvalidRequestException", certificatePem=of.leaf, caCertificatePem=" " * 65537)
+def register_certificate_invalid_request(certs):
+    register_ca(certs, setAsActive=True)
+    refused("register_certificate", "InvalidRequestException", certificatePem=certs.leaf, caCertificatePem=" " * 65537)
 
 
 @row
-def register_certificate_without_ca_certificate_pem(of):
-    register_alone(of)
-    assert described(of)["certificatePem"] == of.leaf
-    assert described(of)["certificateMode"] == "SNI_ONLY" and "caCertificateId" not in described(of)
+def register_certificate_without_ca_certificate_pem(certs):
+    register_alone(certs)
+    assert describe(certs)["certificatePem"] == certs.leaf
+    assert describe(certs)["certificateMode"] == "SNI_ONLY" and "caCertificateId" not in describe(certs)
 
 
 @row
-def register_certificate_without_ca_status(of):
-    check_statuses(of, register_alone)
+def register_certificate_without_ca_status(certs):
+    check_statuses(certs, register_alone)
 
 
 @row
-def register_certificate_without_ca_certificate_arn(of):
-    assert register_alone(of)["certificateArn"] == arn("cert", of.leaf)
+def register_certificate_without_ca_certificate_arn(certs):
+    assert register_alone(certs)["certificateArn"] == arn("cert", certs.leaf)
 
 
 @row
-def register_certificate_without_ca_certificate_id(of):
-    assert register_alone(of)["certificateId"] == id_of(of.leaf)
+def register_certificate_without_ca_certificate_id(certs):
+    assert register_alone(certs)["certificateId"] == id_of(certs.leaf)
 
 
 @row
-def register_certificate_without_ca_resource_already_exists(of):
-    first = register_alone(of)
-    again = refused("register_certificate_without_ca", "ResourceAlreadyExistsException", certificatePem=of.leaf)
+def register_certificate_without_ca_resource_already_exists(certs):
+    first = register_alone(certs)
+    again = refused("register_certificate_without_ca", "ResourceAlreadyExistsException", certificatePem=certs.leaf)
     assert (again["resourceId"], again["resourceArn"]) == (first["certificateId"], first["certificateArn"])
 
 
 @row
-def register_certificate_without_ca_certificate_validation(of):
-    for text in (of.expired, "no certificate"):
+def register_certificate_without_ca_certificate_validation(certs):
+    for text in (certs.expired, "no certificate"):
         refused("register_certificate_without_ca", "CertificateValidationException", certificatePem=text)
 
 
 @row
-def register_certificate_without_ca_certificate_state(of):
+def register_certificate_without_ca_certificate_state(certs):
     code = "CertificateStateException"
-    refused("register_certificate_without_ca", code, certificatePem=of.leaf, status="PENDING_TRANSFER")
+    refused("register_certificate_without_ca", code, certificatePem=certs.leaf, status="PENDING_TRANSFER")
 
 
 @row

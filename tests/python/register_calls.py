@@ -1,4 +1,4 @@
-"""How rows about the register calls are made, and how AWS's own model, as boto3 carries it, judges each answer."""
+"""Helpers for the rows about the register calls. They check each answer against AWS's model, which boto3 contains."""
 
 from botocore.exceptions import ClientError
 from sandbox_client import ACCOUNT, client, id_of, pem
@@ -8,7 +8,7 @@ ROWS = {}
 
 
 class Certificates:
-    """The certificates of one row, by what they are."""
+    """The certificates of one row, by name."""
 
     def __init__(self, row):
         self.row = row
@@ -26,8 +26,8 @@ def model(call):
     return IOT.meta.service_model.operation_model(IOT.meta.method_to_api_mapping[call])
 
 
-def answered(call, **arguments):
-    """Makes a call that goes well, and checks that its answer has the fields of the model."""
+def succeed(call, **arguments):
+    """Makes a call that must succeed, and checks that its answer has the fields of the model."""
     answer = getattr(IOT, call)(**arguments)
     metadata = answer.pop("ResponseMetadata")
     assert metadata["HTTPStatusCode"] == 200 and metadata["RequestId"], metadata
@@ -36,7 +36,7 @@ def answered(call, **arguments):
 
 
 def refused(call, code, **arguments):
-    """Makes a call that is refused, and checks that the exception is one that the model declares."""
+    """Makes a call that must be refused, and checks that the model declares the exception."""
     declared = {shape.name: shape for shape in model(call).error_shapes}[code]
     try:
         answer = getattr(IOT, call)(**arguments)
@@ -52,29 +52,29 @@ def refused(call, code, **arguments):
     return response
 
 
-def register(of, **arguments):
-    return answered("register_certificate", certificatePem=of.leaf, **arguments)
+def register(certs, **arguments):
+    return succeed("register_certificate", certificatePem=certs.leaf, **arguments)
 
 
-def register_alone(of, **arguments):
-    return answered("register_certificate_without_ca", certificatePem=of.leaf, **arguments)
+def register_alone(certs, **arguments):
+    return succeed("register_certificate_without_ca", certificatePem=certs.leaf, **arguments)
 
 
-def register_ca(of, **arguments):
-    return answered("register_ca_certificate", caCertificate=of.ca, certificateMode="SNI_ONLY", **arguments)
+def register_ca(certs, **arguments):
+    return succeed("register_ca_certificate", caCertificate=certs.ca, certificateMode="SNI_ONLY", **arguments)
 
 
-def refused_ca(of, code, **arguments):
-    arguments = {"caCertificate": of.ca, "certificateMode": "SNI_ONLY", **arguments}
+def refused_ca(certs, code, **arguments):
+    arguments = {"caCertificate": certs.ca, "certificateMode": "SNI_ONLY", **arguments}
     return refused("register_ca_certificate", code, **arguments)
 
 
-def described(of):
-    return IOT.describe_certificate(certificateId=id_of(of.leaf))["certificateDescription"]
+def describe(certs):
+    return IOT.describe_certificate(certificateId=id_of(certs.leaf))["certificateDescription"]
 
 
-def described_ca(of):
-    answer = IOT.describe_ca_certificate(certificateId=id_of(of.ca))
+def describe_ca(certs):
+    answer = IOT.describe_ca_certificate(certificateId=id_of(certs.ca))
     return answer["certificateDescription"], answer.get("registrationConfig")
 
 
@@ -82,10 +82,10 @@ def arn(kind, text):
     return f"arn:aws:iot:us-east-1:{ACCOUNT}:{kind}/{id_of(text)}"
 
 
-def check_statuses(of, call):
+def check_statuses(certs, call):
     """Registers the certificate with each status that a caller can give; without one it is INACTIVE."""
     for given, wanted in [({}, "INACTIVE"), *(({"status": s}, s) for s in ("INACTIVE", "REVOKED", "ACTIVE"))]:
-        call(of, **given)
-        assert described(of)["status"] == wanted
-        IOT.update_certificate(certificateId=id_of(of.leaf), newStatus="INACTIVE")
-        IOT.delete_certificate(certificateId=id_of(of.leaf))
+        call(certs, **given)
+        assert describe(certs)["status"] == wanted
+        IOT.update_certificate(certificateId=id_of(certs.leaf), newStatus="INACTIVE")
+        IOT.delete_certificate(certificateId=id_of(certs.leaf))

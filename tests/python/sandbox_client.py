@@ -1,4 +1,4 @@
-"""What the scripts share that look at a sandbox through boto3. They are run as SCRIPT URL FOLDER."""
+"""Helpers for the scripts that test a sandbox through boto3. Run them as SCRIPT URL FOLDER."""
 
 import hashlib
 import json

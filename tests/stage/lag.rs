@@ -22,11 +22,11 @@ impl Lag {
         let lag = self.clone();
         tasks.spawn(async move {
             loop {
-                let asked = Instant::now();
+                let started_at = Instant::now();
                 tokio::time::sleep(EVERY).await;
-                let late = asked.elapsed().saturating_sub(EVERY);
+                let late = started_at.elapsed().saturating_sub(EVERY);
                 if late > WORTH_NOTING {
-                    lag.0.lock().unwrap().push((asked, late));
+                    lag.0.lock().unwrap().push((started_at, late));
                 }
             }
         });

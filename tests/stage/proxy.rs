@@ -95,14 +95,14 @@ async fn accept(listener: TcpListener, rules: Arc<Rules>) {
         let rules = Arc::clone(&rules);
         connections.spawn(async move {
             if *rules.conduct.borrow() != Conduct::Refuse {
-                let _ = converse(client, &rules).await;
+                let _ = relay(client, &rules).await;
             }
         });
     }
 }
 
 /// Relays until either side closes, a cut strikes, or connections are refused.
-async fn converse(mut client: TcpStream, rules: &Rules) -> std::io::Result<()> {
+async fn relay(mut client: TcpStream, rules: &Rules) -> std::io::Result<()> {
     let mut server = rules.connect().await?;
     let mut is_dead = false;
     let (mut up, mut down) = (vec![0; 64 << 10], vec![0; 64 << 10]);
@@ -110,21 +110,21 @@ async fn converse(mut client: TcpStream, rules: &Rules) -> std::io::Result<()> {
         tokio::select! {
             n = client.read(&mut up) => {
                 let sent = &up[..n?];
-                if sent.is_empty() || rules.cuts_before(sent) {
+                if sent.is_empty() || rules.cuts_before_commit(sent) {
                     return Ok(());
                 }
                 is_dead |= !rules.passes(sent.len()).await;
                 if !is_dead {
                     server.write_all(sent).await?;
                 }
-                if rules.cuts_behind(sent) {
+                if rules.cuts_after_commit(sent) {
                     // The answer shows that the commit is done.
                     return server.read(&mut down).await.map(drop);
                 }
             }
             n = server.read(&mut down) => {
                 let n = n?;
-                if n == 0 || rules.cuts_after(n) {
+                if n == 0 || rules.cuts_after_bytes(n) {
                     return Ok(());
                 }
                 is_dead |= !rules.passes(n).await;
@@ -166,15 +166,15 @@ impl Rules {
         conduct != Conduct::Swallow
     }
 
-    fn cuts_before(&self, sent: &[u8]) -> bool {
+    fn cuts_before_commit(&self, sent: &[u8]) -> bool {
         is_commit(sent) && self.take(Cut::AtCommit { executed: false })
     }
 
-    fn cuts_behind(&self, sent: &[u8]) -> bool {
+    fn cuts_after_commit(&self, sent: &[u8]) -> bool {
         is_commit(sent) && self.take(Cut::AtCommit { executed: true })
     }
 
-    fn cuts_after(&self, n: usize) -> bool {
+    fn cuts_after_bytes(&self, n: usize) -> bool {
         let mut cut = self.cut.lock().unwrap();
         let Some(Cut::AfterBytes(left)) = *cut else { return false };
         *cut = left.checked_sub(n).map(Cut::AfterBytes);

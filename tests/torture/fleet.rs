@@ -49,12 +49,12 @@ struct Seat {
     admin: Option<String>,
     /// Its log is not read until then.
     log_ignored_until: Option<Instant>,
-    ends: Vec<End>,
+    exits: Vec<Exit>,
 }
 
 /// How a worker exited.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
+pub(crate) struct Exit {
     pub(crate) status: ExitStatus,
     pub(crate) was_killed: bool,
     pub(crate) was_frozen: bool,
@@ -108,25 +108,25 @@ impl Fleet {
     }
 
     /// Returns how workers have exited so far.
-    pub(crate) fn ends(&self) -> Vec<End> {
-        self.seats.iter().flat_map(|seat| lock(seat).ends.clone()).collect()
+    pub(crate) fn exits(&self) -> Vec<Exit> {
+        self.seats.iter().flat_map(|seat| lock(seat).exits.clone()).collect()
     }
 
     /// Stops every worker gracefully and restarts none.
-    pub(crate) async fn stop(mut self) -> Vec<End> {
+    pub(crate) async fn stop(mut self) -> Vec<Exit> {
         self.stop.cancel();
         for seat in 0..self.seats.len() {
             self.terminate(seat);
         }
         while self.tasks.join_next().await.is_some() {}
-        self.ends()
+        self.exits()
     }
 }
 
 impl Seat {
     /// Assigns the seat to a worker.
     fn take(&mut self, pid: Option<u32>) {
-        *self = Self { pid, ends: std::mem::take(&mut self.ends), ..Self::default() };
+        *self = Self { pid, exits: std::mem::take(&mut self.exits), ..Self::default() };
     }
 }
 
@@ -139,13 +139,13 @@ async fn occupy(i: usize, seat: Arc<Mutex<Seat>>, recipe: Recipe, stop: Cancella
         let stderr = worker.stderr.take().unwrap();
         rustix::pipe::fcntl_setpipe_size(&stderr, LOG_PIPE).unwrap();
         lock(&seat).take(worker.id());
-        let reading = tokio::spawn(read(stderr, Arc::clone(&log), Arc::clone(&seat), recipe.clone()));
+        let reading = tokio::spawn(read_log(stderr, Arc::clone(&log), Arc::clone(&seat), recipe.clone()));
         if stop.is_cancelled() {
             // The fleet was told to stop between the check and the start.
             kill("TERM", worker.id().unwrap());
         }
         let status = worker.wait().await.unwrap();
-        let terminated = leave(&seat, status);
+        let terminated = record_exit(&seat, status);
         reading.await.unwrap();
         let text = format!("===== exited with {status}, after being told to stop: {terminated:?}\n");
         log.lock().await.write_all(text.as_bytes()).await.unwrap();
@@ -153,13 +153,13 @@ async fn occupy(i: usize, seat: Arc<Mutex<Seat>>, recipe: Recipe, stop: Cancella
     }
 }
 
-fn leave(seat: &Mutex<Seat>, status: ExitStatus) -> Option<Duration> {
+fn record_exit(seat: &Mutex<Seat>, status: ExitStatus) -> Option<Duration> {
     let mut seat = lock(seat);
     let had_started = seat.admin.is_some();
     (seat.pid, seat.admin) = (None, None);
     let terminated = seat.terminated_at.map(|at| (at, at.elapsed()));
-    let end = End { status, was_killed: seat.was_killed, was_frozen: seat.was_frozen, had_started, terminated };
-    seat.ends.push(end);
+    let exit = Exit { status, was_killed: seat.was_killed, was_frozen: seat.was_frozen, had_started, terminated };
+    seat.exits.push(exit);
     terminated.map(|(_, took)| took)
 }
 
@@ -179,7 +179,7 @@ fn command(recipe: &Recipe) -> tokio::process::Command {
 }
 
 /// Saves a worker's log, searches it for canaries, and finds the address of its metrics in it.
-async fn read(
+async fn read_log(
     from: impl AsyncRead + Unpin,
     log: Arc<tokio::sync::Mutex<tokio::fs::File>>,
     seat: Arc<Mutex<Seat>>,

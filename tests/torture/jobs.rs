@@ -20,7 +20,7 @@ const LINES: usize = 4;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     /// A certificate that AWS accepts.
-    Good,
+    Valid,
     /// One that someone else has already registered.
     Planted,
     /// One whose CA is inactive at first.
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     /// One that the precheck rejects.
     Flawed(Flaw),
     /// A body that is not a job.
-    NoJob,
+    NotAJob,
 }
 
 /// Where the ledger records the outcome of a message: batch and subject, or the text that marks a body that is not a
@@ -52,7 +52,7 @@ pub(crate) struct Jobs {
 
 /// The certificate authorities of the run.
 pub(crate) struct Cas {
-    pub(crate) good: Ca,
+    pub(crate) valid: Ca,
     pub(crate) inactive: Ca,
 }
 
@@ -64,9 +64,9 @@ impl Jobs {
         let mut jobs = Self::default();
         while jobs.bodies.len() < n {
             match random.u8(0..100) {
-                0..3 if !jobs.bodies.is_empty() => jobs.send_again(&mut random),
-                3..6 if !jobs.bodies.is_empty() => jobs.send_in_another_batch(&mut random, &precheck),
-                kind => jobs.send_new(kind, cas, &mut random, &precheck),
+                0..3 if !jobs.bodies.is_empty() => jobs.add_copy(&mut random),
+                3..6 if !jobs.bodies.is_empty() => jobs.add_to_another_batch(&mut random, &precheck),
+                kind => jobs.add_new(kind, cas, &mut random, &precheck),
             }
         }
         jobs
@@ -77,42 +77,42 @@ impl Jobs {
         self.places.get(&hash(body))
     }
 
-    fn send_new(&mut self, kind: u8, cas: &Cas, random: &mut fastrand::Rng, precheck: &Precheck) {
+    fn add_new(&mut self, kind: u8, cas: &Cas, random: &mut fastrand::Rng, precheck: &Precheck) {
         let i = self.bodies.len();
         let name = format!("device {i}");
         let line = random.usize(0..LINES);
         let kind = match kind {
             6..9 => Kind::Flawed(Flaw::VARIANTS[random.usize(0..Flaw::VARIANTS.len())]),
             9..11 => Kind::Flawed(Flaw::WronglySigned),
-            11 => Kind::NoJob,
+            11 => Kind::NotAJob,
             12..14 => Kind::Held,
             14 => Kind::Planted,
-            _ => Kind::Good,
+            _ => Kind::Valid,
         };
         let job = match kind {
-            Kind::NoJob => return self.send_no_job(i),
-            Kind::Good => job(line, cas.good.leaf(&name), None),
+            Kind::NotAJob => return self.add_not_a_job(i),
+            Kind::Valid => job(line, cas.valid.leaf(&name), None),
             Kind::Planted => {
-                let pem = cas.good.leaf(&name);
+                let pem = cas.valid.leaf(&name);
                 self.planted.push(pem.clone());
                 job(line, pem, None)
             }
             Kind::Held => job(line, cas.inactive.leaf(&name), None),
-            Kind::Flawed(flaw) => job(line, cas.good.flawed(flaw, &name), Some(cas.good.pem())),
+            Kind::Flawed(flaw) => job(line, cas.valid.flawed(flaw, &name), Some(cas.valid.pem())),
         };
-        self.send(&job, kind, precheck);
+        self.add(&job, kind, precheck);
     }
 
-    fn send_no_job(&mut self, i: usize) {
+    fn add_not_a_job(&mut self, i: usize) {
         let mark = format!("no job {i};");
         let body = format!("{mark} -----BEGIN PRIVATE KEY-----\n{KEY_CANARY}{i}\n-----END PRIVATE KEY-----");
         let place = Place::Quarantine(mark);
         self.places.insert(hash(&body), place.clone());
-        self.wanted.insert(place, Kind::NoJob);
+        self.wanted.insert(place, Kind::NotAJob);
         self.bodies.push(body);
     }
 
-    fn send_again(&mut self, random: &mut fastrand::Rng) {
+    fn add_copy(&mut self, random: &mut fastrand::Rng) {
         let body = self.bodies[random.usize(0..self.bodies.len())].clone();
         // Two messages that are not jobs are recorded separately, even if they are equal.
         if matches!(self.place(&body), Some(Place::Row(..))) {
@@ -120,15 +120,15 @@ impl Jobs {
         }
     }
 
-    fn send_in_another_batch(&mut self, random: &mut fastrand::Rng, precheck: &Precheck) {
+    fn add_to_another_batch(&mut self, random: &mut fastrand::Rng, precheck: &Precheck) {
         let body = &self.bodies[random.usize(0..self.bodies.len())];
         let (Ok(mut job), Some(place)) = (Job::parse(body), self.place(body)) else { return };
         let kind = self.wanted[place];
         job.batch = "again".parse().unwrap();
-        self.send(&job, kind, precheck);
+        self.add(&job, kind, precheck);
     }
 
-    fn send(&mut self, job: &Job, kind: Kind, precheck: &Precheck) {
+    fn add(&mut self, job: &Job, kind: Kind, precheck: &Precheck) {
         let subject = precheck.check(&job.request, OffsetDateTime::now_utc(), None).subject;
         let place = Place::Row(job.batch.to_string(), subject);
         let body = job.to_body();

@@ -9,7 +9,7 @@ use muster_sandbox::{ApiOperation, LoggedCall};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::fleet::End;
+use crate::fleet::Exit;
 use crate::jobs::{Kind, Place};
 use crate::lag::calls_a_second_max;
 use crate::plant::{DRAIN_DEADLINE, Drain, Plant, SLOTS, VISIBILITY, rate};
@@ -18,7 +18,7 @@ use crate::storm::Storm;
 
 /// How long after the success of a certificate was recorded a copy of its job may still make a call, in addition to its
 /// wait for a permit: visibility timeout, freeze, retries.
-const ON_THE_WAY: Duration = Duration::from_secs(15);
+const STRAGGLERS_MAX: Duration = Duration::from_secs(15);
 
 /// How long a worker may take to stop beyond its deadline: releasing what it holds, closing connections.
 const LAST_STEPS: Duration = Duration::from_secs(3 + 2 + 2);
@@ -27,20 +27,20 @@ const LAST_STEPS: Duration = Duration::from_secs(3 + 2 + 2);
 const UNREACHABLE: i32 = 5;
 
 /// Notes every violated invariant.
-pub(crate) async fn judge(plant: &Plant, storm: &Storm, ends: &[End], drain: &Drain) {
+pub(crate) async fn judge(plant: &Plant, storm: &Storm, exits: &[Exit], drain: &Drain) {
     let rows = plant.rows.all().await;
     judge_rows(plant, &rows);
     judge_truth(plant, &rows);
     judge_quarantine(plant).await;
     judge_calls(plant, &rows).await;
     judge_rate(plant, storm);
-    judge_ends(plant, storm, ends);
+    judge_exits(plant, storm, exits);
     let violations = &plant.violations;
     let dead = plant.counts("jobs-dead").sent;
     violations.unless(dead == 0, "I8", || format!("{dead} dead letters"));
     let [counters, counted] = plant.rows.counts().await;
     violations.unless(counters == counted, "I9", || format!("counters {counters:?}, rows {counted:?}"));
-    for what in plant.rows.worse_ends().await {
+    for what in plant.rows.regressions().await {
         violations.note("I12", &what);
     }
     let Drain { n_left, took, bound } = drain;
@@ -62,7 +62,7 @@ fn judge_rows(plant: &Plant, rows: &HashMap<Place, Row>) {
         };
         violations.unless(!row.has_key, "I11", || format!("a row with a private key: {place:?}"));
         violations
-            .unless(is_right(*kind, row.code), "blame", || format!("{kind:?} has outcome {}: {place:?}", row.code));
+            .unless(is_expected(*kind, row.code), "blame", || format!("{kind:?} has outcome {}: {place:?}", row.code));
     }
     for place in rows.keys().filter(|place| !plant.jobs.wanted.contains_key(place)) {
         violations.note("I1", &format!("a row that no job asked for: {place:?}"));
@@ -72,21 +72,21 @@ fn judge_rows(plant: &Plant, rows: &HashMap<Place, Row>) {
 /// Checks that AWS holds every certificate with a success, and that everything AWS holds has a success in some batch.
 fn judge_truth(plant: &Plant, rows: &HashMap<Place, Row>) {
     let held: HashSet<CertificateId> = plant.sandbox.ledger().certificates().iter().map(|c| c.id).collect();
-    let good = rows.values().filter(|row| row.code.status().is_success());
-    let good: HashSet<CertificateId> = good.filter_map(|row| row.certificate_id).collect();
-    for id in good.difference(&held) {
+    let succeeded = rows.values().filter(|row| row.code.status().is_success());
+    let succeeded: HashSet<CertificateId> = succeeded.filter_map(|row| row.certificate_id).collect();
+    for id in succeeded.difference(&held) {
         plant.violations.note("I3", &format!("{id} succeeded, but AWS does not hold it"));
     }
-    for id in held.difference(&good) {
+    for id in held.difference(&succeeded) {
         plant.violations.note("I3", &format!("AWS holds {id}, but it did not succeed"));
     }
 }
 
-fn is_right(kind: Kind, code: Code) -> bool {
+fn is_expected(kind: Kind, code: Code) -> bool {
     match kind {
-        Kind::Good | Kind::Planted | Kind::Held => code.status().is_success(),
+        Kind::Valid | Kind::Planted | Kind::Held => code.status().is_success(),
         Kind::Flawed(flaw) => code == flaw.code(),
-        Kind::NoJob => false,
+        Kind::NotAJob => false,
     }
 }
 
@@ -110,23 +110,23 @@ async fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
     plant
         .violations
         .unless(calls.len() <= bound, "I5", || format!("{} calls, at most {bound} are allowed", calls.len()));
-    let mut good_since = HashMap::new();
+    let mut succeeded_since = HashMap::new();
     // The time of a row is unknown if it was recorded while the clock of Postgres was far behind.
-    let began_at = OffsetDateTime::now_utc() - plant.started.elapsed();
-    for row in rows.values().filter(|row| row.code.status().is_success() && row.recorded_at >= began_at) {
-        let since = good_since.entry(row.certificate_id.unwrap()).or_insert(row.recorded_at);
+    let started_at = OffsetDateTime::now_utc() - plant.started.elapsed();
+    for row in rows.values().filter(|row| row.code.status().is_success() && row.recorded_at >= started_at) {
+        let since = succeeded_since.entry(row.certificate_id.unwrap()).or_insert(row.recorded_at);
         *since = row.recorded_at.min(*since);
     }
     let (_, lowest) = plant.rows.learnt_rates().await;
     #[expect(clippy::cast_precision_loss, reason = "slots are a few hundred")]
-    let on_the_way = ON_THE_WAY + Duration::from_secs_f64(SLOTS as f64 / lowest);
+    let stragglers_max = STRAGGLERS_MAX + Duration::from_secs_f64(SLOTS as f64 / lowest);
     for call in &calls {
         let Some(id) = call.certificate_id else { continue };
-        let since = good_since.get(&id).copied().unwrap_or(call.at);
-        let is_late = call.at > since + on_the_way;
+        let since = succeeded_since.get(&id).copied().unwrap_or(call.at);
+        let is_late = call.at > since + stragglers_max;
         plant
             .violations
-            .unless(!is_late, "I5", || format!("a call for {id} at {}, whose row was good since {since}", call.at));
+            .unless(!is_late, "I5", || format!("a call for {id} at {}, which had succeeded at {since}", call.at));
     }
 }
 
@@ -160,34 +160,34 @@ fn judge_rate(plant: &Plant, storm: &Storm) {
     }
 }
 
-/// Judges I10, and how workers exited otherwise.
-fn judge_ends(plant: &Plant, storm: &Storm, ends: &[End]) {
-    for end in ends.iter().filter(|end| !end.was_killed) {
+/// Judges I10, and every other exit of a worker.
+fn judge_exits(plant: &Plant, storm: &Storm, exits: &[Exit]) {
+    for exit in exits.iter().filter(|exit| !exit.was_killed) {
         let violations = &plant.violations;
-        let Some((told_at, took)) = end.terminated else {
-            let excused = end.status.code() == Some(UNREACHABLE);
-            violations.unless(excused, "end", || format!("a worker exited by itself: {:?}", end.status));
+        let Some((terminated_at, took)) = exit.terminated else {
+            let excused = exit.status.code() == Some(UNREACHABLE);
+            violations.unless(excused, "end", || format!("a worker exited by itself: {:?}", exit.status));
             continue;
         };
-        if !end.had_started || end.was_frozen {
+        if !exit.had_started || exit.was_frozen {
             continue;
         }
         violations.unless(took <= DRAIN_DEADLINE + LAST_STEPS, "I10", || format!("a worker took {took:?} to stop"));
-        let excused = end.status.code() == Some(1) && is_postgres_away(storm, told_at, took);
-        violations.unless(end.status.success() || excused, "I10", || {
-            format!("told to stop: {:?} after {took:?}", end.status)
+        let excused = exit.status.code() == Some(1) && is_postgres_away(storm, terminated_at, took);
+        violations.unless(exit.status.success() || excused, "I10", || {
+            format!("told to stop: {:?} after {took:?}", exit.status)
         });
     }
 }
 
 /// Returns whether Postgres was away while a worker stopped, or shortly before: then it may be unable to record
 /// everything.
-fn is_postgres_away(storm: &Storm, told_at: Instant, took: Duration) -> bool {
-    storm.postgres_away.iter().any(|&(from, to)| from <= told_at + took && to + VISIBILITY >= told_at)
+fn is_postgres_away(storm: &Storm, terminated_at: Instant, took: Duration) -> bool {
+    storm.postgres_away.iter().any(|&(from, to)| from <= terminated_at + took && to + VISIBILITY >= terminated_at)
 }
 
 /// Returns the numbers of the run.
-pub(crate) async fn report(plant: &Plant, storm: &Storm, ends: &[End], drain: &Drain) -> serde_json::Value {
+pub(crate) async fn report(plant: &Plant, storm: &Storm, exits: &[Exit], drain: &Drain) -> serde_json::Value {
     let ledger = plant.sandbox.ledger();
     let rows = plant.rows.all().await;
     let mut codes: HashMap<String, usize> = HashMap::new();
@@ -205,7 +205,7 @@ pub(crate) async fn report(plant: &Plant, storm: &Storm, ends: &[End], drain: &D
         "terms": storm.terms,
         "postgres_bounces": storm.bounces,
         "postgres_cuts": plant.proxy.n_cuts(),
-        "workers": ends.len(),
+        "workers": exits.len(),
         "lost": plant.violations.of("I1"),
         "false_ends": plant.violations.of("I3"),
         "dead_lettered": plant.counts("jobs-dead").sent,

@@ -79,17 +79,17 @@ async fn torture(arguments: &Arguments) -> serde_json::Value {
     let (plant, server) = Plant::build(arguments.jobs, seed).await;
     eprintln!("the queue is filled; logs are in {}", plant.folder().display());
 
-    let began = Instant::now();
+    let started = Instant::now();
     let watching = plant.watch();
     let fleet = Fleet::start(WORKERS, &plant.recipe());
-    let storm = Storm::rage(plan, server, &plant, &fleet).await;
-    eprintln!("the storm is over after {:?}", began.elapsed());
+    let storm = Storm::run(plan, server, &plant, &fleet).await;
+    eprintln!("the storm is over after {:?}", started.elapsed());
     let drain = plant.drain(&fleet).await;
-    let ends = fleet.stop().await;
-    let seconds = began.elapsed().as_secs_f64();
+    let exits = fleet.stop().await;
+    let seconds = started.elapsed().as_secs_f64();
     drop(watching);
-    judge::judge(&plant, &storm, &ends, &drain).await;
-    let mut report = judge::report(&plant, &storm, &ends, &drain).await;
+    judge::judge(&plant, &storm, &exits, &drain).await;
+    let mut report = judge::report(&plant, &storm, &exits, &drain).await;
     report["seed"] = seed.into();
     report["seconds"] = seconds.into();
     report["violations"] = plant.violations.list().into();

@@ -37,13 +37,13 @@ pub(crate) struct Scrapes {
 
 impl Scrapes {
     /// Scrapes one worker.
-    pub(crate) async fn look(&self, address: &str, canaries: &[String], violations: &Violations) {
+    pub(crate) async fn scrape(&self, address: &str, canaries: &[String], violations: &Violations) {
         let Ok(Some(page)) = tokio::time::timeout(PATIENCE, get(address)).await else { return };
         let series: Vec<&str> = page.lines().filter(|line| line.starts_with(PREFIX)).collect();
-        let is_lasting = |line: &&&str| !MAY_BE_ABSENT.iter().any(|name| line[PREFIX.len()..].starts_with(name));
-        let n_lasting = series.iter().filter(is_lasting).count();
-        let wanted = *self.n_series.lock().unwrap().get_or_insert(n_lasting);
-        violations.unless(n_lasting == wanted, "I6", || format!("{n_lasting} series, but {wanted} at first"));
+        let is_constant = |line: &&&str| !MAY_BE_ABSENT.iter().any(|name| line[PREFIX.len()..].starts_with(name));
+        let n_constant = series.iter().filter(is_constant).count();
+        let wanted = *self.n_series.lock().unwrap().get_or_insert(n_constant);
+        violations.unless(n_constant == wanted, "I6", || format!("{n_constant} series, but {wanted} at first"));
         let in_flight = series.iter().filter(|line| line.starts_with("muster_jobs_in_flight{"));
         let in_flight: usize = in_flight.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum();
         violations.unless(in_flight <= SLOTS, "I6", || format!("{in_flight} jobs in flight, but only {SLOTS} slots"));

@@ -7,7 +7,7 @@ use muster_sandbox::{ApiOperation, Effect, Fault};
 use crate::proxy::{Conduct, Cut};
 
 /// Whether the program gives up connections that have gone silent; otherwise they would block its pool forever.
-const DEAD_CONNECTIONS_ARE_GIVEN_UP: bool = true;
+const ABANDONS_DEAD_CONNECTIONS: bool = true;
 
 /// Events with their times since the start of the storm.
 pub(crate) type Events<E> = Vec<(Duration, E)>;
@@ -18,7 +18,7 @@ pub(crate) struct Plan {
     pub(crate) postgres: Events<PostgresEvent>,
     pub(crate) sandbox: Events<Fault>,
     /// When the inactive CA becomes active.
-    pub(crate) mended_at: Duration,
+    pub(crate) activated_at: Duration,
 }
 
 /// What happens to the worker on a seat.
@@ -40,7 +40,7 @@ pub(crate) enum PostgresEvent {
     /// The program's connections are terminated.
     Disconnect,
     /// The proxy treats bytes in both directions like this for a time.
-    Way(Conduct, Duration),
+    Network(Conduct, Duration),
     /// A connection is cut.
     Cut(Cut),
     /// Its clock is off by this many seconds for a time.
@@ -65,7 +65,7 @@ impl Plan {
             workers,
             postgres: events(&mut random.fork(), time, 1.0..5.0, postgres_event),
             sandbox: events(&mut random.fork(), time, 0.4..1.6, fault),
-            mended_at: time / 2,
+            activated_at: time / 2,
         }
     }
 }
@@ -74,13 +74,13 @@ impl Plan {
 fn events<E>(
     random: &mut fastrand::Rng,
     time: Duration,
-    apart: std::ops::Range<f64>,
+    interval: std::ops::Range<f64>,
     mut draw: impl FnMut(&mut fastrand::Rng) -> E,
 ) -> Events<E> {
     let mut events = Vec::new();
     let mut at = Duration::ZERO;
     loop {
-        at += seconds(random, apart.start, apart.end);
+        at += seconds(random, interval.start, interval.end);
         if at >= time {
             return events;
         }
@@ -93,7 +93,7 @@ fn postgres_event(random: &mut fastrand::Rng) -> PostgresEvent {
         0 => PostgresEvent::Stop(seconds(random, 0.2, 3.0)),
         1 => PostgresEvent::Freeze(seconds(random, 0.3, 5.0)),
         2 => PostgresEvent::Disconnect,
-        3 => PostgresEvent::Way(conduct(random), seconds(random, 0.3, 3.0)),
+        3 => PostgresEvent::Network(conduct(random), seconds(random, 0.3, 3.0)),
         7 => PostgresEvent::Clock(
             random.i64(1_000..100_000) * if random.bool() { 1 } else { -1 },
             seconds(random, 0.3, 3.0),
@@ -108,7 +108,7 @@ fn conduct(random: &mut fastrand::Rng) -> Conduct {
         0 => Conduct::Delay(seconds(random, 0.01, 0.2)),
         4 => Conduct::Narrow(random.u32(20_000..500_000)),
         1 => Conduct::Stall,
-        2 if DEAD_CONNECTIONS_ARE_GIVEN_UP => Conduct::Swallow,
+        2 if ABANDONS_DEAD_CONNECTIONS => Conduct::Swallow,
         _ => Conduct::Refuse,
     }
 }
@@ -123,8 +123,8 @@ fn fault(random: &mut fastrand::Rng) -> Fault {
         message: "as ordered".to_owned(),
         executed,
     };
-    let some = random.usize(1..=5);
-    let failed = |code: &str| Effect::FailEntries { entries: some, code: code.to_owned(), sender_fault: false };
+    let n_entries = random.usize(1..=5);
+    let failed = |code: &str| Effect::FailEntries { entries: n_entries, code: code.to_owned(), sender_fault: false };
     let odd = [
         ("application/json", "{}".to_owned()),
         ("application/json", String::new()),
@@ -143,9 +143,9 @@ fn fault(random: &mut fastrand::Rng) -> Fault {
         (O::ReceiveMessage, odd(200)),
         (O::ReceiveMessage, Effect::CorruptBodies),
         (O::SendMessageBatch, odd(200)),
-        (O::SendMessageBatch, Effect::OmitEntries { entries: some, executed }),
+        (O::SendMessageBatch, Effect::OmitEntries { entries: n_entries, executed }),
         (O::DeleteMessageBatch, odd(200)),
-        (O::DeleteMessageBatch, Effect::OmitEntries { entries: some, executed }),
+        (O::DeleteMessageBatch, Effect::OmitEntries { entries: n_entries, executed }),
         (O::ChangeMessageVisibilityBatch, odd(200)),
         (O::GetQueueAttributes, odd(200)),
         (O::DescribeCertificate, odd(200)),

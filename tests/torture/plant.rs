@@ -43,7 +43,7 @@ const AFTERMATH: Duration = Duration::from_secs(10).saturating_add(CALL_TIMEOUT)
 /// here workers, sandbox, Postgres and whatever else runs share the cores.
 const SHARED_MACHINE: f64 = 3.0;
 
-/// How much longer to wait before what is left counts as lost.
+/// How much longer to wait before the remaining messages count as lost.
 const LAST_PATIENCE: Duration = Duration::from_mins(2);
 
 /// A worker that completes nothing for this long while [`PLENTY`] of messages can be received has stalled.
@@ -53,7 +53,7 @@ const STANDSTILL: Duration = Duration::from_secs(10);
 const PLENTY: u64 = 1_000;
 
 /// How often progress is reported.
-const TELL_EVERY: Duration = Duration::from_secs(3);
+const REPORT_EVERY: Duration = Duration::from_secs(3);
 
 pub(crate) struct Plant {
     pub(crate) sandbox: Arc<Sandbox>,
@@ -93,12 +93,12 @@ impl Plant {
             ..Default::default()
         };
         let sandbox = Arc::new(Sandbox::start(settings).await.unwrap());
-        let cas = Arc::new(Cas { good: Ca::new("Good CA"), inactive: Ca::new("Inactive CA") });
+        let cas = Arc::new(Cas { valid: Ca::new("Valid CA"), inactive: Ca::new("Inactive CA") });
         let jobs = {
             let cas = Arc::clone(&cas);
             tokio::task::spawn_blocking(move || Jobs::make(n_jobs, &cas, seed)).await.unwrap()
         };
-        for ca in [&cas.good, &cas.inactive] {
+        for ca in [&cas.valid, &cas.inactive] {
             sandbox.plant_ca(&ca.pem()).unwrap();
         }
         assert!(sandbox.set_ca_active(cas.inactive.certificate().id(), false));
@@ -163,7 +163,7 @@ impl Plant {
         let (rows, jobs, violations) = (self.rows.clone(), Arc::clone(&self.jobs), self.violations.clone());
         self.sandbox.watch_deletes(move |deleting| {
             let (rows, jobs, violations) = (rows.clone(), Arc::clone(&jobs), violations.clone());
-            async move { look_at_deletes(&rows, &jobs, &violations, deleting).await }
+            async move { check_deletes(&rows, &jobs, &violations, deleting).await }
         });
         let mut tasks = JoinSet::new();
         self.lag.watch(&mut tasks);
@@ -182,38 +182,38 @@ impl Plant {
 
     /// Waits until the queue is empty and nothing is parked; notes workers that stall meanwhile.
     pub(crate) async fn drain(&self, fleet: &Fleet) -> Drain {
-        let (n_left, began) = (self.n_left().await, Instant::now());
+        let (n_left, started_at) = (self.n_left().await, Instant::now());
         let (learnt, _) = self.rows.learnt_rates().await;
         #[expect(clippy::cast_precision_loss, reason = "messages fit into memory")]
         // Throttling during the storm may have left a low rate, which rises again meanwhile.
         let working = Duration::from_secs_f64(n_left as f64 * (SHARED_MACHINE / RATE + 1.0 / learnt - 1.0 / RATE));
         let bound = working + VISIBILITY + AFTERMATH;
-        let mut told = Instant::now();
-        while self.n_left().await > 0 && began.elapsed() < bound + LAST_PATIENCE {
-            if told.elapsed() > TELL_EVERY {
-                told = Instant::now();
-                eprintln!("{} messages are left", self.n_left().await);
-                if began.elapsed() > AFTERMATH + STANDSTILL {
-                    self.find_standstill(fleet).await;
+        let mut reported_at = Instant::now();
+        while self.n_left().await > 0 && started_at.elapsed() < bound + LAST_PATIENCE {
+            if reported_at.elapsed() > REPORT_EVERY {
+                reported_at = Instant::now();
+                eprintln!("{} messages left", self.n_left().await);
+                if started_at.elapsed() > AFTERMATH + STANDSTILL {
+                    self.note_stalled_workers(fleet).await;
                 }
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Drain { n_left, took: began.elapsed(), bound }
+        Drain { n_left, took: started_at.elapsed(), bound }
     }
 
     /// Notes workers that have completed nothing for long although there is plenty of work.
-    async fn find_standstill(&self, fleet: &Fleet) {
+    async fn note_stalled_workers(&self, fleet: &Fleet) {
         for admin in fleet.admins() {
             let idle = metrics::since_progress(&admin).await;
-            let stands = idle.is_none_or(|idle| idle > STANDSTILL) && self.counts("jobs").visible > PLENTY;
-            self.violations.unless(!stands, "I7", || format!("{admin} has completed nothing for {idle:?}"));
+            let is_stalled = idle.is_none_or(|idle| idle > STANDSTILL) && self.counts("jobs").visible > PLENTY;
+            self.violations.unless(!is_stalled, "I7", || format!("{admin} has completed nothing for {idle:?}"));
         }
     }
 }
 
 /// Checks that at this instant another connection sees the committed outcome of each message.
-async fn look_at_deletes(rows: &Rows, jobs: &Jobs, violations: &Violations, deleting: Vec<Deleting>) {
+async fn check_deletes(rows: &Rows, jobs: &Jobs, violations: &Violations, deleting: Vec<Deleting>) {
     let places: Vec<_> = deleting.iter().filter_map(|message| jobs.place(&message.body).cloned()).collect();
     for place in rows.missing(&places).await {
         violations.note("I2", &format!("deleted before its outcome was committed: {place:?}"));
@@ -223,7 +223,7 @@ async fn look_at_deletes(rows: &Rows, jobs: &Jobs, violations: &Violations, dele
 fn write_settings(folder: &Path, sandbox: &str, database: &str, cas: &Cas) {
     let _ = std::fs::remove_dir_all(folder);
     std::fs::create_dir_all(folder.join("cas")).unwrap();
-    std::fs::write(folder.join("cas/good.pem"), cas.good.pem()).unwrap();
+    std::fs::write(folder.join("cas/valid.pem"), cas.valid.pem()).unwrap();
     let settings = format!(
         "aws = {{ endpoint_url = '{sandbox}', region = 'us-east-1' }}\n\
          queue = {{ name = 'jobs', wait = '1s' }}\n\

@@ -136,7 +136,7 @@ impl Rows {
     }
 
     /// Returns the outcomes that got worse, and the rows that vanished.
-    pub(crate) async fn worse_ends(&self) -> Vec<String> {
+    pub(crate) async fn regressions(&self) -> Vec<String> {
         sqlx::query_scalar("select what from worse_ends").fetch_all(&self.0).await.unwrap()
     }
 

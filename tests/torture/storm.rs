@@ -13,7 +13,7 @@ use crate::proxy::Conduct;
 use crate::server::{Server, kill};
 
 /// How often progress is reported and metrics are scraped.
-const TELL_EVERY: Duration = Duration::from_secs(3);
+const REPORT_EVERY: Duration = Duration::from_secs(3);
 
 /// Share of the messages that must be done for the storm to end early.
 const DONE: f64 = 0.9;
@@ -35,41 +35,41 @@ pub(crate) struct Storm {
 
 impl Storm {
     /// Executes the plan until its time is over or most of the work is done.
-    pub(crate) async fn rage(plan: Plan, mut server: Server, plant: &Plant, fleet: &Fleet) -> Self {
-        let over = CancellationToken::new();
+    pub(crate) async fn run(plan: Plan, mut server: Server, plant: &Plant, fleet: &Fleet) -> Self {
+        let stop = CancellationToken::new();
         let counts = Mutex::new((0, 0, 0));
         let scrapes = Scrapes::default();
-        let began = Instant::now();
+        let started = Instant::now();
         let end = plan.workers.last().map_or(Duration::ZERO, |(at, _)| *at);
         let clock_set = Mutex::default();
         let ((), (bounces, postgres_away), (), (), ()) = tokio::join!(
-            at_their_times(began, plan.workers, &over, async |event| strike_worker(fleet, event, &counts)),
-            strike_postgres(began, plan.postgres, &over, &mut server, plant, &clock_set),
-            at_their_times(began, plan.sandbox, &over, async |fault| {
+            run_on_schedule(started, plan.workers, &stop, async |event| strike_worker(fleet, event, &counts)),
+            strike_postgres(started, plan.postgres, &stop, &mut server, plant, &clock_set),
+            run_on_schedule(started, plan.sandbox, &stop, async |fault| {
                 plant.sandbox.faults().set(fault).unwrap();
             }),
-            at_their_times(began, vec![(plan.mended_at, ())], &over, async |()| mend(plant)),
-            tell(began, end, &over, plant, fleet, &scrapes),
+            run_on_schedule(started, vec![(plan.activated_at, ())], &stop, async |()| activate_ca(plant)),
+            report_progress(started, end, &stop, plant, fleet, &scrapes),
         );
         plant.sandbox.faults().clear_all();
-        mend(plant);
+        activate_ca(plant);
         let (kills, freezes, terms) = *counts.lock().unwrap();
         let clock_set = clock_set.into_inner().unwrap();
         Self { kills, freezes, terms, bounces, postgres_away, clock_set, scrapes, _server: server }
     }
 }
 
-/// Runs `strike` for each event at its time, until `over` is cancelled.
-async fn at_their_times<E>(
-    began: Instant,
+/// Runs `strike` for each event at its time, until `stop` is cancelled.
+async fn run_on_schedule<E>(
+    started: Instant,
     events: Events<E>,
-    over: &CancellationToken,
+    stop: &CancellationToken,
     mut strike: impl AsyncFnMut(E),
 ) {
     for (at, event) in events {
         tokio::select! {
-            () = over.cancelled() => return,
-            () = tokio::time::sleep_until((began + at).into()) => {}
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep_until((started + at).into()) => {}
         }
         strike(event).await;
     }
@@ -92,15 +92,15 @@ fn strike_worker(fleet: &Fleet, event: WorkerEvent, counts: &Mutex<(usize, usize
 }
 
 async fn strike_postgres(
-    began: Instant,
+    started: Instant,
     events: Events<PostgresEvent>,
-    over: &CancellationToken,
+    stop: &CancellationToken,
     server: &mut Server,
     plant: &Plant,
     clock_set: &Mutex<Vec<Instant>>,
 ) -> (usize, Vec<(Instant, Instant)>) {
     let mut away = Vec::new();
-    at_their_times(began, events, over, async |event| {
+    run_on_schedule(started, events, stop, async |event| {
         let since = Instant::now();
         match event {
             PostgresEvent::Stop(time) => {
@@ -113,7 +113,7 @@ async fn strike_postgres(
                 tokio::time::sleep(time).await;
                 server.thaw();
             }
-            PostgresEvent::Way(conduct, time) => {
+            PostgresEvent::Network(conduct, time) => {
                 plant.proxy.conduct(conduct);
                 tokio::time::sleep(time).await;
                 plant.proxy.conduct(Conduct::Forward);
@@ -142,36 +142,36 @@ fn set_clock(plant: &Plant, seconds: i64) {
 }
 
 /// Activates the CA that was inactive.
-fn mend(plant: &Plant) {
+fn activate_ca(plant: &Plant) {
     assert!(plant.sandbox.set_ca_active(plant.cas.inactive.certificate().id(), true));
 }
 
 /// Reports progress, and ends the storm when its time is over or most of the work is done.
-async fn tell(
-    began: Instant,
+async fn report_progress(
+    started: Instant,
     end: Duration,
-    over: &CancellationToken,
+    stop: &CancellationToken,
     plant: &Plant,
     fleet: &Fleet,
     scrapes: &Scrapes,
 ) {
     #[expect(clippy::cast_precision_loss, reason = "messages fit into memory")]
     let left_share = |left: u64| left as f64 / plant.jobs.bodies.len() as f64;
-    while began.elapsed() < end && left_share(plant.n_left().await) > 1.0 - DONE {
-        tokio::time::sleep(TELL_EVERY.min(end.saturating_sub(began.elapsed()))).await;
+    while started.elapsed() < end && left_share(plant.n_left().await) > 1.0 - DONE {
+        tokio::time::sleep(REPORT_EVERY.min(end.saturating_sub(started.elapsed()))).await;
         let recipe = plant.recipe();
         for admin in fleet.admins() {
-            scrapes.look(&admin, &recipe.canaries, &plant.violations).await;
+            scrapes.scrape(&admin, &recipe.canaries, &plant.violations).await;
         }
-        let ended = plant.rows.n().await.map_or("no answer".to_owned(), |n| n.to_string());
+        let n_rows = plant.rows.n().await.map_or("no answer".to_owned(), |n| n.to_string());
         eprintln!(
-            "{:3} s: {} messages left, {ended} rows, {} certificates, {} workers exited, {} violations",
-            began.elapsed().as_secs(),
+            "{:3} s: {} messages left, {n_rows} rows, {} certificates, {} workers exited, {} violations",
+            started.elapsed().as_secs(),
             plant.n_left().await,
             plant.sandbox.ledger().n_certificates(),
-            fleet.ends().len(),
+            fleet.exits().len(),
             plant.violations.count(),
         );
     }
-    over.cancel();
+    stop.cancel();
 }

@@ -35,7 +35,8 @@ impl StatusQuery<'_> {
         }
         tokio::time::sleep(interval).await;
         let last = self.counters().await?;
-        let measured = Measured { n_outcomes: last.finished().saturating_sub(first.finished()), time: before.elapsed() };
+        let measured =
+            Measured { n_outcomes: last.finished().saturating_sub(first.finished()), time: before.elapsed() };
         self.report(&last, Some(measured)).await
     }
 

@@ -45,8 +45,8 @@ pub(super) async fn batch(
     let mut last: Option<(Instant, u64)> = None;
     let draw = async || {
         let (now, batch) = (Instant::now(), query.counters().await?);
-        let measured =
-            last.map(|(at, n_before)| Measured { n_outcomes: batch.finished().saturating_sub(n_before), time: now - at });
+        let measured = last
+            .map(|(at, n_before)| Measured { n_outcomes: batch.finished().saturating_sub(n_before), time: now - at });
         last = Some((now, batch.finished()));
         let report = query.report(&batch, measured).await?;
         let stopped = report.obstacles.first().filter(|worst| worst.severity == Severity::Stopped);

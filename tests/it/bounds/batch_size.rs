@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::factory::{BATCH, Factory};
 use crate::ledger::page;
-use crate::status::missing::quiet_for;
+use crate::status::missing::set_queues_empty_for;
 use crate::status::{numbers, status};
 
 /// Values of `batchSize` in an otherwise valid job, and how the error shows them.
@@ -63,7 +63,7 @@ async fn huge_announced_sizes_break_neither_status_nor_metrics() {
             .unwrap();
     }
     sqlx::query("update batches set announced = 9223372036854775807").execute(&factory.database.pool).await.unwrap();
-    quiet_for(&factory.database, "5 minutes").await;
+    set_queues_empty_for(&factory.database, "5 minutes").await;
 
     assert_eq!(
         factory.ledger.missing_jobs().await.unwrap(),

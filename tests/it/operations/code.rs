@@ -11,7 +11,7 @@ use super::{factory, n_calls, proven, send, sni_only};
 use crate::factory::Factory;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_registration_code_is_asked_for_once() {
+async fn the_registration_code_is_requested_once() {
     let factory = factory(500.0).await;
     let cas: Vec<_> = (0..30).map(|i| Ca::new(&format!("CA {i}"))).collect();
     send(&factory, cas.iter().map(|ca| Factory::job_of(proven(&factory, ca)))).await;
@@ -29,7 +29,7 @@ async fn a_ca_without_a_proof_needs_no_registration_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proof_of_another_code_costs_no_registration() {
+async fn a_proof_with_the_wrong_code_costs_no_registration_call() {
     let factory = factory(500.0).await;
     let ca = Ca::new("CA");
     let verification_certificate = Some(ca.verification(&"0".repeat(64)));
@@ -41,7 +41,7 @@ async fn a_proof_of_another_code_costs_no_registration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_code_is_not_to_be_had_aws_judges_the_proof() {
+async fn aws_judges_the_proof_if_the_code_is_unavailable() {
     let factory = factory(500.0).await;
     let denied =
         Effect::Error { status: 403, code: "AccessDeniedException".into(), message: String::new(), executed: false };

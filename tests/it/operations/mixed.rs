@@ -14,7 +14,7 @@ use super::{device, device_without_ca, factory, n_calls, proven, send, sni_only}
 use crate::factory::{BATCH, Factory};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_operation() {
+async fn a_mixed_queue_drains_correctly_at_each_operations_rate() {
     let mut factory = factory(100.0).await;
     // The only calls before the CA is registered are those that detect it; no probe is added.
     factory.config.breakers.issuer_probe = Duration::from_hours(1).into();
@@ -24,7 +24,7 @@ async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_
     let cas: Vec<_> = (0..20).map(|i| Ca::new(&format!("CA {i}"))).collect();
     // The devices come first, and their CAs last.
     let mut jobs: Vec<Job> = (0..100).map(|i| device(cas[i % 5].leaf(&format!("early {i}")))).collect();
-    jobs.extend((0..100).map(|i| device_without_ca(Ca::new("nobody's").leaf(&format!("alone {i}")))));
+    jobs.extend((0..100).map(|i| device_without_ca(Ca::new("Unregistered CA").leaf(&format!("alone {i}")))));
     jobs.extend((0..50).map(|i| device(factory.ca.leaf(&format!("device {i}")))));
     jobs.push(device_without_ca(factory.ca.flawed(Flaw::Expired, "expired")));
     jobs.push(Factory::job_of(RegisterCaCertificate {
@@ -39,8 +39,8 @@ async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_
     send(&factory, jobs).await;
     factory.drain().await;
 
-    let ends = factory.outcomes().await;
-    assert_eq!(ends, BTreeMap::from([(Code::Ok, 270), (Code::Expired, 1), (Code::CaNotACa, 1)]));
+    let outcomes = factory.outcomes().await;
+    assert_eq!(outcomes, BTreeMap::from([(Code::Ok, 270), (Code::Expired, 1), (Code::CaNotACa, 1)]));
     let ledger = factory.sandbox.ledger();
     assert_eq!((ledger.n_certificates(), ledger.n_authorities()), (250, 21));
     for (operation, rate) in [
@@ -67,11 +67,11 @@ async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_
     );
     // Two calls per CA are enough to detect it; on a busy machine more may be in flight meanwhile.
     let wasted = n_calls(&factory, ApiOperation::RegisterCertificate) - 150;
-    assert!(wasted <= 60, "{wasted} calls for devices whose CA was not in");
+    assert!(wasted <= 60, "{wasted} calls for devices whose CA was not registered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn devices_wait_for_a_ca_that_was_refused_and_are_sent_again_when_it_is_in() {
+async fn devices_of_a_refused_ca_wait_until_it_is_registered() {
     let mut factory = factory(500.0).await;
     // No probe helps: jobs are resent only because the CA was registered.
     factory.config.breakers.issuer_probe = Duration::from_hours(1).into();
@@ -86,25 +86,25 @@ async fn devices_wait_for_a_ca_that_was_refused_and_are_sent_again_when_it_is_in
     send(&factory, [Factory::job_of(no_template)]).await;
     send(&factory, (0..40).map(|i| device(ca.leaf(&format!("device {i}"))))).await;
     let serving = factory.serve().await;
-    factory.until("all devices are parked", async |factory| parked(factory).await == 40).await;
+    factory.until("all devices are parked", async |factory| n_parked(factory).await == 40).await;
     let refused = BTreeMap::from([(Code::ResourceNotFound, 1), (Code::IssuerInactive, 40)]);
     assert_eq!(factory.outcomes().await, refused);
     let calls = n_calls(&factory, ApiOperation::RegisterCertificate);
 
     send(&factory, [Factory::job_of(sni_only(&ca))]).await;
-    let all_in = BTreeMap::from([(Code::Ok, 41)]);
-    factory.until("all are registered", async |factory| factory.outcomes().await == all_in).await;
+    let all_registered = BTreeMap::from([(Code::Ok, 41)]);
+    factory.until("all are registered", async |factory| factory.outcomes().await == all_registered).await;
     assert!(n_calls(&factory, ApiOperation::RegisterCertificate) <= calls + 40 + 1);
     serving.stop().await;
 }
 
-async fn parked(factory: &Factory) -> u64 {
+async fn n_parked(factory: &Factory) -> u64 {
     let status = factory.ledger.batch_status(BATCH).await.unwrap();
     status.map_or(0, |status| status.parked())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_is_one_whichever_operation_registers_it() {
+async fn a_device_is_registered_once_by_either_operation() {
     let factory = factory(500.0).await;
     let pem = factory.ca.leaf("device");
     send(&factory, [device(pem.clone()), device_without_ca(pem.clone())]).await;
@@ -119,7 +119,7 @@ async fn a_device_is_one_whichever_operation_registers_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_and_a_device_with_one_certificate_are_two() {
+async fn one_certificate_can_be_a_ca_and_a_device() {
     let factory = factory(500.0).await;
     let ca = Ca::new("CA");
     send(&factory, [Factory::job_of(sni_only(&ca)), device_without_ca(ca.pem())]).await;
@@ -131,7 +131,7 @@ async fn a_ca_and_a_device_with_one_certificate_are_two() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operation_that_is_denied_leaves_the_others_alone() {
+async fn a_denied_operation_does_not_stop_the_others() {
     let factory = factory(500.0).await;
     let denied = muster_sandbox::Effect::Error {
         status: 403,
@@ -146,10 +146,14 @@ async fn an_operation_that_is_denied_leaves_the_others_alone() {
     let is_denied = async |factory: &Factory| n_calls(factory, ApiOperation::RegisterCACertificate) > 0;
     factory.until("the CA is denied", is_denied).await;
     send(&factory, (0..20).map(|i| device(factory.ca.leaf(&format!("device {i}"))))).await;
-    let others_in = BTreeMap::from([(Code::Ok, 20), (Code::TargetUnavailable, 1)]);
-    factory.until("the devices are in and the CA waits", async |factory| factory.outcomes().await == others_in).await;
+    let others_registered = BTreeMap::from([(Code::Ok, 20), (Code::TargetUnavailable, 1)]);
+    factory
+        .until("the devices are registered and the CA waits", async |factory| {
+            factory.outcomes().await == others_registered
+        })
+        .await;
     assert!(factory.sandbox.faults().clear(fault));
-    let all_in = BTreeMap::from([(Code::Ok, 21)]);
-    factory.until("the CA is in", async |factory| factory.outcomes().await == all_in).await;
+    let all_registered = BTreeMap::from([(Code::Ok, 21)]);
+    factory.until("the CA is registered", async |factory| factory.outcomes().await == all_registered).await;
     serving.stop().await;
 }

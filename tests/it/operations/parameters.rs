@@ -8,7 +8,7 @@ use muster_core::job::{RegisterCertificateWithoutCa, RegistrationConfig, Request
 use muster_sandbox::specimen::{Ca, KeyKind};
 use muster_sandbox::{RegisteredAuthority, RegisteredCertificate, SandboxSettings};
 
-use super::{factory, proven, send, sni_only, the_end};
+use super::{factory, only_row, proven, send, sni_only};
 use crate::factory::{Factory, count_only};
 
 fn id(pem: &str) -> CertificateId {
@@ -62,7 +62,7 @@ async fn register_certificate_status() {
         let certificate_pem = factory.ca.leaf("device");
         let request = RegisterCertificate { certificate_pem, status, ..RegisterCertificate::default() };
         assert_eq!(registered(&factory, request).await.status, wanted);
-        let (code, _, known) = the_end(&factory, "RegisterCertificate").await;
+        let (code, _, known) = only_row(&factory, "RegisterCertificate").await;
         assert_eq!((code.as_str(), known), ("ok", Some(wanted.to_string())));
     }
 }
@@ -89,10 +89,10 @@ async fn register_certificate_without_ca_certificate_pem_and_status() {
         (Some(CertificateStatus::Revoked), CertificateStatus::Revoked),
     ] {
         let factory = factory(500.0).await;
-        let certificate_pem = Ca::new("nobody's").leaf("device");
+        let certificate_pem = Ca::new("Unregistered CA").leaf("device");
         let found = registered(&factory, RegisterCertificateWithoutCa { certificate_pem, status }).await;
         assert_eq!((found.status, found.ca, found.mode), (wanted, None, CertificateMode::SniOnly));
-        let (code, _, known) = the_end(&factory, "RegisterCertificateWithoutCA").await;
+        let (code, _, known) = only_row(&factory, "RegisterCertificateWithoutCA").await;
         assert_eq!((code.as_str(), known), ("ok", Some(wanted.to_string())));
     }
 }
@@ -121,7 +121,7 @@ async fn register_ca_certificate_set_as_active() {
         let factory = factory(500.0).await;
         let request = RegisterCaCertificate { set_as_active, ..sni_only(&Ca::new("CA")) };
         assert_eq!(registered_ca(&factory, request).await.is_active, set_as_active);
-        assert_eq!(the_end(&factory, "RegisterCACertificate").await.2.as_deref(), Some(known));
+        assert_eq!(only_row(&factory, "RegisterCACertificate").await.2.as_deref(), Some(known));
     }
 }
 

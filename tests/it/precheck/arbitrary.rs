@@ -1,4 +1,4 @@
-//! For any input, the precheck returns, and its verdict is true to the input.
+//! For any input, the precheck returns a verdict, and the verdict matches the input.
 
 use std::sync::LazyLock;
 
@@ -18,13 +18,13 @@ static LEAF: LazyLock<String> = LazyLock::new(|| CA.leaf("device"));
 static CA_TEXT: LazyLock<String> = LazyLock::new(|| CA.pem());
 static PRECHECK: LazyLock<Precheck> = LazyLock::new(|| Precheck::new(Policy::default(), []));
 
-/// Checks a request, and what must hold for every verdict.
-fn answer(request: impl Into<Request>) {
+/// Checks a request, and asserts what must hold for every verdict.
+fn assert_consistent(request: impl Into<Request>) {
     let request = request.into();
     let verdict = PRECHECK.check(&request, NOW, Some(CODE));
     if let Some(id) = verdict.certificate_id {
         assert_eq!(verdict.subject, id.0);
-        assert!(is_start_of_a_block(request.pem(), id), "{id} is the digest of nothing in the text");
+        assert!(is_start_of_a_block(request.pem(), id), "{id} is not the digest of any block in the text");
     } else {
         assert_eq!(verdict.subject, CertificateId::of_der(request.pem().as_bytes()).0);
     }
@@ -48,7 +48,7 @@ fn sent(checked: &CheckedCertificate) -> impl Iterator<Item = &str> {
 }
 
 /// Returns requests of all operations that contain a text, wherever it can appear.
-fn around(text: &str) -> [Request; 6] {
+fn requests_with(text: &str) -> [Request; 6] {
     let text = || text.to_owned();
     let config = RegistrationConfig { template_body: Some(text()), role_arn: Some(text()), template_name: None };
     [
@@ -77,10 +77,10 @@ fn is_start_of_a_block(text: &str, id: CertificateId) -> bool {
 }
 
 /// Generates a valid certificate with some of its bytes changed, removed or duplicated.
-fn mutated_der(good: &'static LazyLock<String>) -> impl Strategy<Value = Vec<u8>> {
+fn mutated_der(valid: &'static LazyLock<String>) -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..6);
     changes.prop_map(move |changes| {
-        let mut der = Certificate::from_pem(good).unwrap().der().to_vec();
+        let mut der = Certificate::from_pem(valid).unwrap().der().to_vec();
         for (at, byte, how) in changes {
             let at = at.index(der.len());
             match how {
@@ -115,35 +115,35 @@ fn mutated_text() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn arbitrary_text_is_answered(text in any::<String>(), ca in any::<Option<String>>()) {
-        answer(RegisterCertificate { ca_certificate_pem: ca, ..job(text.clone()) });
-        around(&text).into_iter().for_each(answer);
+    fn arbitrary_text_gets_a_verdict(text in any::<String>(), ca in any::<Option<String>>()) {
+        assert_consistent(RegisterCertificate { ca_certificate_pem: ca, ..job(text.clone()) });
+        requests_with(&text).into_iter().for_each(assert_consistent);
     }
 
     #[test]
-    fn arbitrary_bytes_in_a_block_are_answered(der in prop::collection::vec(any::<u8>(), 0..300)) {
-        around(&pem::encode(pem::CERTIFICATE, &der)).into_iter().for_each(answer);
+    fn arbitrary_bytes_in_a_block_get_a_verdict(der in prop::collection::vec(any::<u8>(), 0..300)) {
+        requests_with(&pem::encode(pem::CERTIFICATE, &der)).into_iter().for_each(assert_consistent);
     }
 
     #[test]
-    fn a_mutated_certificate_is_answered(leaf in mutated_der(&LEAF), ca in mutated_der(&CA_TEXT)) {
+    fn a_mutated_certificate_gets_a_verdict(leaf in mutated_der(&LEAF), ca in mutated_der(&CA_TEXT)) {
         let [leaf, ca] = [leaf, ca].map(|der| pem::encode(pem::CERTIFICATE, &der));
-        answer(job_under(&CA, leaf.clone()));
-        around(&leaf).into_iter().chain(around(&ca)).for_each(answer);
+        assert_consistent(job_under(&CA, leaf.clone()));
+        requests_with(&leaf).into_iter().chain(requests_with(&ca)).for_each(assert_consistent);
     }
 
     #[test]
-    fn a_mutated_text_is_answered(text in mutated_text()) {
-        around(&text).into_iter().for_each(answer);
+    fn a_mutated_text_gets_a_verdict(text in mutated_text()) {
+        requests_with(&text).into_iter().for_each(assert_consistent);
     }
 }
 
 #[test]
-fn a_text_with_nuls_is_answered() {
+fn a_text_with_nuls_gets_a_verdict() {
     for at in [0, 15, 40, LEAF.len()] {
         let mut text = LEAF.clone();
         text.insert(at, '\0');
-        around(&text).into_iter().for_each(answer);
+        requests_with(&text).into_iter().for_each(assert_consistent);
     }
 }
 
@@ -160,17 +160,17 @@ fn no_flipped_bit_of_a_certificate_passes() {
 }
 
 #[test]
-fn hostile_requests_are_answered() {
+fn hostile_requests_get_a_verdict() {
     for hostile in hostile::corpus() {
-        answer(hostile.request);
+        assert_consistent(hostile.request);
     }
     for hostile in hostile::ca_corpus() {
-        answer(hostile.request);
+        assert_consistent(hostile.request);
     }
 }
 
 #[test]
-fn hostile_requests_reach_what_they_aim_at() {
+fn hostile_certificates_are_well_formed() {
     let devices = hostile::corpus().into_iter().map(|hostile| (hostile.name, Request::from(hostile.request)));
     let cas = hostile::ca_corpus().into_iter().map(|hostile| (hostile.name, hostile.request.into()));
     let requests: Vec<_> = devices.chain(cas).collect();

@@ -27,7 +27,7 @@ fn self_signed(params: &CertificateParams) -> String {
 }
 
 /// Converts a CA to an X.509 version 1 certificate, without extensions.
-fn of_version_1(ca: &Ca) -> String {
+fn as_version_1(ca: &Ca) -> String {
     let sequence = |content: &[u8]| match u8::try_from(content.len()) {
         Ok(length) => [&[0x30, 0x81, length][..], content].concat(),
         Err(_) => [&[0x30, 0x82][..], &u16::try_from(content.len()).unwrap().to_be_bytes(), content].concat(),
@@ -74,7 +74,7 @@ pub(super) fn rejected() -> Vec<(Code, RegisterCaCertificate)> {
         (Code::SeveralCertificates, ca.subordinate("Line CA") + &ca.leaf(DEVICE)),
         (Code::CaNotACa, ca.leaf(DEVICE)),
         (Code::CaNotACa, ca.leaf(DEVICE) + &ca.pem()),
-        (Code::CaNotACa, of_version_1(&ca)),
+        (Code::CaNotACa, as_version_1(&ca)),
         (Code::Expired, Ca::expired("Old CA").pem()),
         (Code::KeyTooSmall, hostile_ca("a CA key of 1,024 bits").ca_certificate),
         (Code::KeyUnsupported, Ca::with_key(KeyKind::Ed25519, "Plant CA").pem()),
@@ -87,12 +87,12 @@ pub(super) fn rejected() -> Vec<(Code, RegisterCaCertificate)> {
     ]
     .map(|(code, text)| (code, ca_alone(text)))
     .into();
-    cases.extend(with_keys_elsewhere(&ca, &key).map(|request| (Code::PrivateKey, request)));
+    cases.extend(with_a_key_in_other_fields(&ca, &key).map(|request| (Code::PrivateKey, request)));
     cases
 }
 
 /// Returns valid requests with a private key in each of the other texts.
-fn with_keys_elsewhere(ca: &Ca, key: &str) -> [RegisterCaCertificate; 6] {
+fn with_a_key_in_other_fields(ca: &Ca, key: &str) -> [RegisterCaCertificate; 6] {
     let key = || Some(key.to_owned());
     let tag = |key: Option<String>, value| RegisterCaCertificate {
         tags: vec![Tag::default(), Tag { key: key.unwrap_or_default(), value }],
@@ -112,8 +112,8 @@ fn with_keys_elsewhere(ca: &Ca, key: &str) -> [RegisterCaCertificate; 6] {
 /// Oddities of CA certificates, with the expected warning codes.
 pub(super) fn odd() -> Vec<(Vec<&'static str>, RegisterCaCertificate)> {
     let ca = Ca::new("Plant CA");
-    let mut of_no_use = params("Plant CA");
-    of_no_use.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let mut wrong_usage = params("Plant CA");
+    wrong_usage.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let mut nameless = params("");
     nameless.distinguished_name = DistinguishedName::new();
     let mut early = params("Plant CA");
@@ -126,13 +126,13 @@ pub(super) fn odd() -> Vec<(Vec<&'static str>, RegisterCaCertificate)> {
         (vec!["not_version_3"], ca_alone(super::warnings::with_version(&sub, 2))),
         (vec!["not_yet_valid"], ca_alone(self_signed(&early))),
         (vec!["signature_unverifiable"], hostile_ca("a CA key of 8,200 bits")),
-        (vec!["ca_key_usage"], ca_alone(self_signed(&of_no_use))),
+        (vec!["ca_key_usage"], ca_alone(self_signed(&wrong_usage))),
         (vec!["ca_nameless"], ca_alone(self_signed(&nameless))),
     ]
 }
 
 #[test]
-fn a_good_ca_passes_without_a_warning() {
+fn a_valid_ca_passes_without_a_warning() {
     for kind in [KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Rsa2048] {
         let ca = Ca::with_key(kind, "Plant CA");
         assert_eq!(warnings(&check_ca(&ca_job(&ca))), Vec::<&str>::new(), "{kind}");
@@ -143,7 +143,7 @@ fn a_good_ca_passes_without_a_warning() {
 }
 
 #[test]
-fn the_call_has_canonical_certificates_and_the_rest_as_it_was_given() {
+fn the_call_has_canonical_certificates_and_other_fields_unchanged() {
     let ca = Ca::new("Plant CA");
     let untidy = |text: &str| format!("\u{feff}subject=CA\r\n{}\r\nend", text.replace('\n', "\r\n "));
     let config = RegistrationConfig {
@@ -175,7 +175,7 @@ fn the_call_has_canonical_certificates_and_the_rest_as_it_was_given() {
 
 /// Premise: jobs signed by an unregistered CA are held under this key and found by it.
 #[test]
-fn the_key_of_a_ca_is_the_issuer_key_of_what_it_signed() {
+fn a_cas_subject_key_is_the_issuer_key_of_its_certificates() {
     let ca = Ca::new("Plant CA");
     let key = check_ca(&ca_job(&ca)).result.unwrap().subject_key();
     let leaf = super::check(&super::job(ca.leaf(DEVICE))).result.unwrap();
@@ -183,7 +183,7 @@ fn the_key_of_a_ca_is_the_issuer_key_of_what_it_signed() {
 }
 
 #[test]
-fn a_chain_is_cut_to_its_last_ca_whatever_its_order() {
+fn a_chain_in_any_order_is_cut_to_its_last_ca() {
     let ca = Ca::new("Plant CA");
     let sub = ca.subordinate("Line CA");
     for chain in [sub.clone() + &ca.pem(), ca.pem() + &sub] {
@@ -192,7 +192,7 @@ fn a_chain_is_cut_to_its_last_ca_whatever_its_order() {
 }
 
 #[test]
-fn texts_name_the_field() {
+fn messages_name_the_field() {
     let ca = Ca::new("Plant CA");
     let text = |text: String| rejection(check_ca(&ca_alone(text))).to_string();
     assert_eq!(text(request("x")), "a certificate signing request was sent instead of caCertificate");
@@ -208,7 +208,7 @@ fn texts_name_the_field() {
 }
 
 #[test]
-fn a_ca_that_is_not_yet_valid_is_rejected_where_the_policy_says_so() {
+fn the_policy_can_reject_a_ca_that_is_not_yet_valid() {
     let mut early = params("Plant CA");
     early.not_before = rcgen::date_time_ymd(2400, 1, 1);
     let strict = Precheck::new(Policy { not_yet_valid: NotYetValid::Reject }, []);
@@ -217,7 +217,7 @@ fn a_ca_that_is_not_yet_valid_is_rejected_where_the_policy_says_so() {
 }
 
 #[test]
-fn a_flipped_bit_passes_only_with_another_issuer_or_a_key_that_cannot_be_used() {
+fn a_flipped_bit_passes_only_if_the_signature_cannot_be_checked() {
     let der = Ca::new("Plant CA").certificate().der().to_vec();
     let mut codes = BTreeSet::new();
     for bit in 0..der.len() * 8 {
@@ -235,7 +235,7 @@ fn a_flipped_bit_passes_only_with_another_issuer_or_a_key_that_cannot_be_used() 
 }
 
 #[test]
-fn a_ca_that_canonical_form_makes_too_long_is_rejected() {
+fn a_ca_too_long_in_canonical_form_is_rejected() {
     let mut large = params("Plant CA");
     large.distinguished_name.push(DnType::OrganizationName, "x".repeat(24_150));
     let text = self_signed(&large);

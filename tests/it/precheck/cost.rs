@@ -36,10 +36,10 @@ fn no_hostile_request_costs_more_than_twenty_honest_ones() {
     assert_eq!(costs.len(), 1 + corpus.len());
     let honest = costs[0];
     for ((name, request), cost) in corpus.iter().zip(&costs[1..]) {
-        let most = HONEST_CHECKS_MAX * n_texts(request);
+        let max = HONEST_CHECKS_MAX * n_texts(request);
         let checks = cost.div_ceil(honest);
-        eprintln!("{checks:3} honest checks of {most}: {name}");
-        assert!(checks <= most, "{name}: {cost} instructions, {honest} for an honest check");
+        eprintln!("{checks:3} honest checks of {max}: {name}");
+        assert!(checks <= max, "{name}: {cost} instructions, {honest} for an honest check");
     }
 }
 
@@ -60,15 +60,15 @@ fn n_texts(request: &Request) -> u64 {
             vec![Some(&request.ca_certificate), request.verification_certificate.as_ref()]
         }
     };
-    let beside = match request {
-        Request::RegisterCaCertificate(request) => chars_beside(request),
+    let n_other = match request {
+        Request::RegisterCaCertificate(request) => n_other_chars(request),
         _ => 0,
     };
-    let lengths = texts.into_iter().flatten().map(String::len).chain([beside]);
+    let lengths = texts.into_iter().flatten().map(String::len).chain([n_other]);
     lengths.map(|length| length.div_ceil(PEM_CHARS_MAX) as u64).sum::<u64>().max(1)
 }
 
-fn chars_beside(request: &RegisterCaCertificate) -> usize {
+fn n_other_chars(request: &RegisterCaCertificate) -> usize {
     let body = request.registration_config.as_ref().and_then(|config| config.template_body.as_ref());
     let tags = request.tags.iter().map(|tag| tag.key.len() + tag.value.as_ref().map_or(0, String::len));
     body.map_or(0, String::len) + tags.sum::<usize>()

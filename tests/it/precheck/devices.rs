@@ -1,4 +1,4 @@
-//! The newer and the older status of a device, devices without a CA, and CAs that become known only later.
+//! `status` and the older `setAsActive` of a device, devices without a CA, and CAs that become known only later.
 
 use muster_core::certificate::{Certificate, Issuer};
 use muster_core::job::{CertificateStatus, RegisterCertificate, RegisterCertificateWithoutCa, Request};
@@ -29,7 +29,7 @@ fn issuer(ca: &Ca) -> Issuer {
 }
 
 #[test]
-fn the_older_status_is_sent_as_the_newer_which_wins_over_it() {
+fn set_as_active_is_sent_as_a_status_and_status_wins() {
     use CertificateStatus::{Active, Inactive, Revoked};
     let ca = Ca::new("Plant CA");
     let leaf = ca.leaf("device");
@@ -54,24 +54,20 @@ fn the_older_status_is_sent_as_the_newer_which_wins_over_it() {
 }
 
 #[test]
-fn an_unusable_status_is_not_mended_by_the_older_one() {
+fn set_as_active_does_not_replace_an_unusable_status() {
     let status = Some(CertificateStatus::PendingActivation);
     let request = RegisterCertificate { status, set_as_active: Some(true), ..job(Ca::new("Plant CA").leaf("device")) };
     assert_eq!(rejection(check(&request)).code(), Code::StatusUnusable);
 }
 
 #[test]
-fn a_device_without_a_ca_is_judged_alone() {
+fn a_device_without_a_ca_may_have_any_issuer() {
     let ca = Ca::new("Plant CA");
     for &flaw in Flaw::VARIANTS {
         let result = check_without_ca(without_ca(ca.flawed(flaw, "device"))).result;
         // It does not matter who signed it.
-        let is_of_no_account = matches!(flaw, Flaw::Foreign | Flaw::WronglySigned);
-        assert_eq!(
-            result.err().map(|rejection| rejection.code()),
-            (!is_of_no_account).then_some(flaw.code()),
-            "{flaw}"
-        );
+        let is_ignored = matches!(flaw, Flaw::Foreign | Flaw::WronglySigned);
+        assert_eq!(result.err().map(|rejection| rejection.code()), (!is_ignored).then_some(flaw.code()), "{flaw}");
     }
     let status = Some(CertificateStatus::PendingTransfer);
     let verdict = check_without_ca(RegisterCertificateWithoutCa { status, ..without_ca(ca.leaf("device")) });
@@ -79,7 +75,7 @@ fn a_device_without_a_ca_is_judged_alone() {
 }
 
 #[test]
-fn a_device_without_a_ca_is_sent_canonical_and_names_no_issuer() {
+fn a_device_without_a_ca_is_canonical_and_names_no_issuer() {
     let leaf = Ca::new("Plant CA").leaf("device");
     let request = RegisterCertificateWithoutCa {
         status: Some(CertificateStatus::Active),
@@ -94,7 +90,7 @@ fn a_device_without_a_ca_is_sent_canonical_and_names_no_issuer() {
 }
 
 #[test]
-fn the_ca_that_signed_is_named_among_configured_and_other_ones() {
+fn name_ca_finds_the_ca_that_signed() {
     let ca = Ca::new("Plant CA");
     let others = [Ca::new("Plant CA"), Ca::new("Other CA"), ca.impostor(KeyKind::P256)];
     let precheck = |cas: &[&Ca]| Precheck::new(Policy::default(), cas.iter().map(|ca| issuer(ca)));
@@ -108,7 +104,7 @@ fn the_ca_that_signed_is_named_among_configured_and_other_ones() {
 }
 
 #[test]
-fn no_ca_is_named_that_did_not_sign() {
+fn name_ca_skips_cas_that_did_not_sign() {
     let ca = Ca::new("Plant CA");
     let precheck = Precheck::new(Policy::default(), []);
     let mut checked = check(&job(ca.leaf("device"))).result.unwrap();
@@ -118,7 +114,7 @@ fn no_ca_is_named_that_did_not_sign() {
 }
 
 #[test]
-fn a_ca_that_the_job_carried_or_that_has_no_place_is_not_named() {
+fn name_ca_changes_nothing_if_a_ca_is_sent_or_not_allowed() {
     let (ca, precheck) = (Ca::new("Plant CA"), Precheck::new(Policy::default(), []));
     let leaf = ca.leaf("device");
     for verdict in [check(&job_under(&ca, &leaf)), check_without_ca(without_ca(leaf)), check_ca(&ca_job(&ca))] {

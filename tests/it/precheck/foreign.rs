@@ -56,7 +56,7 @@ fn microchip_certificates_have_the_expected_ids() {
 }
 
 #[test]
-fn a_certificate_of_the_year_9999_is_read() {
+fn a_certificate_valid_until_9999_is_read() {
     let name = "microchip/signers/MCHP_manifest_signer_5_Mar_6-2024_noExpiration.crt";
     let Some(text) = fixture(name) else { return };
     assert_eq!(Certificate::from_pem(&text).unwrap().not_after().year(), 9999);

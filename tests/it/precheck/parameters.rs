@@ -39,7 +39,7 @@ fn template(n_chars: usize) -> String {
 }
 
 /// Each rule barely violated, and the expected message.
-fn broken() -> Vec<(RegisterCaCertificate, &'static str)> {
+fn violations() -> Vec<(RegisterCaCertificate, &'static str)> {
     let long = "x".repeat(3_000);
     vec![
         (
@@ -85,7 +85,7 @@ fn broken() -> Vec<(RegisterCaCertificate, &'static str)> {
 
 /// Returns every violated rule with its code.
 pub(super) fn rejected() -> Vec<(Code, RegisterCaCertificate)> {
-    broken().into_iter().map(|(request, _)| (Code::ParameterInvalid, request)).collect()
+    violations().into_iter().map(|(request, _)| (Code::ParameterInvalid, request)).collect()
 }
 
 /// Oddities of parameters, with the expected warning codes.
@@ -103,14 +103,14 @@ pub(super) fn odd() -> Vec<(Vec<&'static str>, RegisterCaCertificate)> {
 }
 
 #[test]
-fn a_broken_rule_is_told_with_its_field_and_what_is_allowed() {
-    for (request, text) in broken() {
+fn a_violation_names_the_field_and_the_limit() {
+    for (request, text) in violations() {
         assert_eq!(rejection(check_ca(&request)).to_string(), text);
     }
 }
 
 #[test]
-fn what_lies_on_a_bound_passes() {
+fn values_at_the_bounds_pass() {
     let long = "x".repeat(3_000);
     for request in [
         with_config(Some(&template(10_240)), Some(ROLE), None),
@@ -139,7 +139,7 @@ fn the_first_odd_tag_is_named() {
 
 /// Premise: a template or a tag may contain anything, and messages go into logs and tables.
 #[test]
-fn no_text_repeats_a_value() {
+fn messages_never_repeat_a_value() {
     const CANARY: &str = "CanaryOfTheTemplate";
     let config = |body: String| with_config(Some(&body), Some(&format!("{CANARY}{CANARY}")), None);
     let requests = [
@@ -157,7 +157,7 @@ fn no_text_repeats_a_value() {
         let verdict = check_ca(&request);
         let mut texts: Vec<_> = verdict.warnings.iter().map(|warning| format!("{warning} {warning:?}")).collect();
         texts.extend(verdict.result.as_ref().err().map(|error| format!("{error} {error:?} {:?}", error.hint())));
-        assert!(!texts.is_empty(), "the test shows nothing");
+        assert!(!texts.is_empty(), "there is no message to check");
         assert!(!format!("{texts:?} {verdict:?}").contains(CANARY), "{texts:?}");
     }
 }

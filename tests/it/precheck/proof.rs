@@ -18,13 +18,13 @@ fn with_proof(ca: &Ca, proof: impl Into<String>) -> RegisterCaCertificate {
 /// Every way for a proof to be rejected, with the expected code.
 pub(super) fn rejected() -> Vec<(Code, RegisterCaCertificate)> {
     let ca = Ca::new("Plant CA");
-    let of_flaw = |flaw| match flaw {
+    let code_of = |flaw| match flaw {
         Flaw::WithPrivateKey => Code::PrivateKey,
         Flaw::Foreign | Flaw::WronglySigned => Code::VerificationNotSigned,
         _ => Code::VerificationInvalid,
     };
     let mut cases: Vec<_> =
-        Flaw::VARIANTS.iter().map(|&flaw| (of_flaw(flaw), with_proof(&ca, ca.flawed(flaw, CODE)))).collect();
+        Flaw::VARIANTS.iter().map(|&flaw| (code_of(flaw), with_proof(&ca, ca.flawed(flaw, CODE)))).collect();
     let mode = |certificate_mode, request| RegisterCaCertificate { certificate_mode, ..request };
     let without = || RegisterCaCertificate { verification_certificate: None, ..ca_job(&ca) };
     let proof = ca.verification(CODE);
@@ -80,7 +80,7 @@ fn sni_only_without_a_proof_passes() {
 }
 
 #[test]
-fn a_proof_in_front_of_its_chain_is_sent_alone() {
+fn a_proof_is_sent_without_its_chain() {
     let ca = Ca::new("Plant CA");
     let proof = ca.verification(CODE);
     let checked = check_ca(&with_proof(&ca, proof.clone() + &ca.pem())).result.unwrap();
@@ -89,7 +89,7 @@ fn a_proof_in_front_of_its_chain_is_sent_alone() {
 }
 
 #[test]
-fn a_proof_is_not_held_against_a_code_that_is_not_known() {
+fn an_unknown_registration_code_only_warns() {
     let ca = Ca::new("Plant CA");
     let precheck = Precheck::new(Policy::default(), []);
     let verdict = |request: RegisterCaCertificate| precheck.check(&request.into(), NOW, None);
@@ -98,7 +98,7 @@ fn a_proof_is_not_held_against_a_code_that_is_not_known() {
 }
 
 #[test]
-fn a_proof_that_cannot_be_verified_here_warns() {
+fn an_unverifiable_proof_only_warns() {
     let name = "a CA key of 8,200 bits";
     let hostile = hostile::corpus().into_iter().find(|hostile| hostile.name == name).unwrap().request;
     let request = RegisterCaCertificate {
@@ -137,7 +137,7 @@ fn one_of_several_common_names_is_enough() {
 }
 
 #[test]
-fn texts_tell_the_precise_cause() {
+fn messages_name_the_precise_cause() {
     let ca = Ca::new("Plant CA");
     let text = |proof: String| rejection(check_ca(&with_proof(&ca, proof))).to_string();
     assert_eq!(
@@ -167,7 +167,7 @@ fn texts_tell_the_precise_cause() {
 }
 
 #[test]
-fn whoever_lacks_a_proof_is_told_how_to_make_one() {
+fn a_missing_proof_comes_with_a_hint_how_to_make_one() {
     let ca = Ca::new("Plant CA");
     let request = RegisterCaCertificate { verification_certificate: None, ..ca_job(&ca) };
     let hint = rejection(check_ca(&request)).hint().unwrap();

@@ -65,7 +65,7 @@ fn private_key_der(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_cause_has_its_code_and_every_code_its_cause() {
+fn every_cause_and_every_code_is_covered() {
     let ca = Ca::new("Plant CA");
     let mut seen = BTreeSet::from([Code::NotYetValid]);
     for (code, request) in rejected(&ca) {
@@ -82,7 +82,7 @@ fn every_cause_has_its_code_and_every_code_its_cause() {
 }
 
 #[test]
-fn texts_follow_the_house_and_never_repeat_the_pem() {
+fn messages_follow_the_style_and_never_repeat_the_pem() {
     let ca = Ca::new("Plant CA");
     for (_, request) in rejected(&ca) {
         let rejection = rejection(Precheck::new(Policy::default(), []).check(&request, NOW, Some(CODE)));
@@ -94,7 +94,7 @@ fn texts_follow_the_house_and_never_repeat_the_pem() {
 }
 
 #[test]
-fn rejections_carry_the_facts() {
+fn rejections_state_found_and_expected_values() {
     let ca = Ca::new("Plant CA");
     let text = |flaw| rejection(check(&job_under(&ca, ca.flawed(flaw, "device")))).to_string();
     assert_eq!(text(Flaw::Expired), "the certificate expired at 2019-12-31T23:59:59Z, checked at 2026-11-21T12:00:00Z");
@@ -114,7 +114,7 @@ fn rejections_carry_the_facts() {
 }
 
 #[test]
-fn escaped_line_ends_are_named_in_the_hint() {
+fn the_hint_mentions_escaped_line_ends() {
     let hint = |text: String| rejection(check(&job(text))).hint();
     let leaf = Ca::new("Plant CA").leaf("device");
     assert_eq!(
@@ -139,14 +139,14 @@ fn validity_includes_its_first_and_last_second() {
 }
 
 #[test]
-fn wrong_signature_is_found_under_a_known_ca_too() {
+fn a_wrong_signature_is_found_with_a_known_ca() {
     let ca = Ca::new("Plant CA");
     let verdict = check_knowing(&ca, &job(ca.flawed(Flaw::WronglySigned, "device")));
     assert_eq!(rejection(verdict).code(), Code::SignatureInvalid);
 }
 
 #[test]
-fn a_private_key_comes_first_whatever_else_is_wrong() {
+fn a_private_key_is_reported_before_any_other_flaw() {
     let ca = Ca::new("Plant CA");
     for &flaw in Flaw::VARIANTS {
         let text = ca.flawed(flaw, "device") + &ca.flawed(Flaw::WithPrivateKey, "device");
@@ -155,7 +155,7 @@ fn a_private_key_comes_first_whatever_else_is_wrong() {
 }
 
 #[test]
-fn a_rejected_certificate_keeps_its_id_wherever_it_can_be_read() {
+fn a_rejected_but_readable_certificate_keeps_its_id() {
     let ca = Ca::new("Plant CA");
     for flaw in [Flaw::Expired, Flaw::WeakKey, Flaw::WronglySigned, Flaw::TrailingByte, Flaw::WithPrivateKey] {
         let text = ca.flawed(flaw, "device");
@@ -167,14 +167,14 @@ fn a_rejected_certificate_keeps_its_id_wherever_it_can_be_read() {
 }
 
 #[test]
-fn a_text_without_certificate_is_known_by_its_own_digest() {
+fn a_text_without_a_certificate_is_identified_by_its_digest() {
     let verdict = check(&job("no certificate"));
     assert_eq!(verdict.certificate_id, None);
     assert_eq!(verdict.subject, CertificateId::of_der(b"no certificate").0);
 }
 
 #[test]
-fn a_good_job_is_sent_in_canonical_form() {
+fn a_valid_job_is_sent_in_canonical_form() {
     let ca = Ca::new("Plant CA");
     let leaf = ca.leaf("device");
     let untidy = |text: &str| format!("\u{feff}subject=device\r\n{}\r\nend", text.replace('\n', "\r\n "));
@@ -193,7 +193,7 @@ fn a_good_job_is_sent_in_canonical_form() {
 }
 
 #[test]
-fn what_the_job_does_not_say_is_not_sent() {
+fn omitted_fields_are_not_sent() {
     let ca = Ca::new("Plant CA");
     let [one, other] = ["one", "other"].map(|name| check_knowing(&ca, &job(ca.leaf(name))).result.unwrap());
     assert_eq!((one.ca_pem(), status(&one)), (None, None));
@@ -201,7 +201,7 @@ fn what_the_job_does_not_say_is_not_sent() {
 }
 
 #[test]
-fn a_certificate_that_canonical_form_makes_too_long_is_rejected() {
+fn a_certificate_too_long_in_canonical_form_is_rejected() {
     let names = (0..708).map(|number| format!("{number}.{}", "a".repeat(63))).collect::<Vec<_>>();
     let pem = generate_simple_self_signed(names).unwrap().cert.pem();
     let one_line = pem.replace('\n', "");

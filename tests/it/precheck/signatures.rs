@@ -50,7 +50,7 @@ fn signatures_of_every_algorithm_and_key_verify() {
 }
 
 #[test]
-fn one_flipped_bit_spoils_every_signature() {
+fn one_flipped_bit_breaks_every_signature() {
     let last = |der: &mut Vec<u8>| *der.last_mut().unwrap() ^= 1;
     let serial = |der: &mut Vec<u8>| der[20] ^= 1;
     for (name, verdict) in verdicts(last).into_iter().chain(verdicts(serial)) {
@@ -59,7 +59,7 @@ fn one_flipped_bit_spoils_every_signature() {
 }
 
 #[test]
-fn no_issuer_verifies_what_another_signed() {
+fn no_issuer_verifies_another_issuers_signature() {
     let all = certificates();
     for issuer in all.iter().filter(|certificate| certificate.is_ca()) {
         let key = Issuer::new(issuer.clone()).unwrap();
@@ -82,7 +82,7 @@ fn leaves_and_cas_of_every_key_kind_verify() {
 }
 
 #[test]
-fn a_certificate_that_is_no_ca_is_no_issuer() {
+fn only_a_ca_can_be_an_issuer() {
     let leaf = Certificate::from_pem(&Ca::new("Plant CA").leaf("device")).unwrap();
     let error = Issuer::new(leaf).unwrap_err();
     assert_eq!(error.to_string(), "CN=device is not a CA certificate: its basicConstraints do not say CA:true");

@@ -91,7 +91,7 @@ fn every_warning_has_its_cause() {
 }
 
 #[test]
-fn a_leaf_in_front_of_its_chain_is_sent_alone() {
+fn a_leaf_is_sent_without_its_chain() {
     let ca = Ca::new("Plant CA");
     let leaf = ca.leaf("device");
     let verdict = check(&job_under(&ca, leaf.clone() + &ca.pem()));
@@ -106,7 +106,7 @@ fn a_known_ca_of_the_same_name_but_another_key_id_is_not_the_issuer() {
 }
 
 #[test]
-fn a_leaf_without_key_id_belongs_to_the_known_ca_of_its_issuers_name() {
+fn a_leaf_without_key_id_is_matched_to_its_ca_by_name() {
     let ca = Ca::new("Plant CA");
     let leaf = ca.subordinate("device");
     assert_eq!(Certificate::from_pem(&leaf).unwrap().authority_key_id(), None);
@@ -117,7 +117,7 @@ fn a_leaf_without_key_id_belongs_to_the_known_ca_of_its_issuers_name() {
 }
 
 #[test]
-fn a_ca_key_that_cannot_be_used_here_never_rejects() {
+fn an_unusable_ca_key_only_warns() {
     for name in ["a CA key of 1,024 bits", "a CA key of 8,200 bits", "a CA key that is no point"] {
         let hostile = hostile::corpus().into_iter().find(|hostile| hostile.name == name).expect(name);
         assert_eq!(warnings(&check(&hostile.request)), ["signature_unverifiable"], "{name}");
@@ -125,7 +125,7 @@ fn a_ca_key_that_cannot_be_used_here_never_rejects() {
 }
 
 #[test]
-fn every_job_is_judged_under_its_own_ca_however_many_there_are() {
+fn each_job_is_checked_against_its_own_ca() {
     let precheck = Precheck::new(Policy::default(), []);
     let cas: Vec<_> = (0..70).map(|_| Ca::new("Plant CA")).collect();
     for _ in 0..2 {
@@ -138,7 +138,7 @@ fn every_job_is_judged_under_its_own_ca_however_many_there_are() {
 }
 
 #[test]
-fn one_of_several_known_cas_of_a_name_and_key_id_is_enough() {
+fn one_of_several_cas_with_one_name_and_key_id_suffices() {
     let ca = Ca::new("Plant CA");
     let twin = ca.impostor(KeyKind::P256);
     let issuers = [&ca, &twin].map(|ca| Issuer::new(ca.certificate().clone()).unwrap());
@@ -151,7 +151,7 @@ fn one_of_several_known_cas_of_a_name_and_key_id_is_enough() {
 }
 
 #[test]
-fn names_that_differ_in_case_and_spaces_only_are_one_name() {
+fn names_are_compared_without_case_and_extra_spaces() {
     let ca = Ca::new("Plant  CA");
     let same = Certificate::from_pem(&Ca::new("plant ca").leaf("device")).unwrap();
     let other = Certificate::from_pem(&Ca::new("plant ca 2").leaf("device")).unwrap();
@@ -160,7 +160,7 @@ fn names_that_differ_in_case_and_spaces_only_are_one_name() {
 }
 
 #[test]
-fn printed_names_are_short_and_harmless() {
+fn printed_names_are_short_and_escaped() {
     let subject = |name: &str| Certificate::from_pem(&Ca::new("Plant CA").leaf(name)).unwrap().subject();
     assert_eq!(subject("Gerät 7"), "CN=Gerät 7");
     assert_eq!(subject("a\nERROR b\u{202e}\u{1b}[31m"), "CN=a\\u{a}ERROR b\\u{202e}\\u{1b}[31m");

@@ -1,4 +1,4 @@
-//! Whole workers: together they keep within the quota, use it, and learn what AWS really allows.
+//! Workers: together they keep within the quota, use all of it, and learn what AWS really allows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ async fn three_workers_share_one_quota_and_use_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_names_of_one_account_share_its_quota() {
+async fn two_targets_of_one_account_share_its_quota() {
     let mut watched = Watched::new(100.0).await;
     let factory = &mut watched.factory;
     let second = factory.config.targets["default"].clone();
@@ -119,7 +119,7 @@ async fn two_names_of_one_account_share_its_quota() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_aws_really_allows_is_learnt() {
+async fn workers_learn_the_rate_that_aws_allows() {
     let factory =
         Factory::with(muster_sandbox::SandboxSettings { rates: Rates::all(60.0), ..Default::default() }, 200.0).await;
     factory.enqueue(&factory.leaves(800)).await;
@@ -129,22 +129,22 @@ async fn what_aws_really_allows_is_learnt() {
     let mut calls = factory.sandbox.ledger().calls();
     calls.retain(|call| call.operation == OPERATION);
     // If the machine is too busy to make more calls than AWS allows, there is nothing to learn.
-    let lately = &calls[calls.len() - 300..];
-    let made_per_second = 299.0 / lately[299].arrived.saturating_sub(lately[0].arrived).as_secs_f64();
+    let recent = &calls[calls.len() - 300..];
+    let made_per_second = 299.0 / recent[299].arrived.saturating_sub(recent[0].arrived).as_secs_f64();
     if made_per_second < 58.0 {
         println!("not judged: this machine made {made_per_second:.0} calls a second, and AWS allows 60");
         return;
     }
     let n_throttled = |calls: &[muster_sandbox::LoggedCall]| calls.iter().filter(|call| call.is_throttled()).count();
     assert!(n_throttled(&calls) > 0);
-    let n_lately = n_throttled(&calls[calls.len() - 300..]);
-    assert!(n_lately <= 15, "{n_lately} of the last 300 are throttled, {} of {}", n_throttled(&calls), calls.len());
+    let n_recent = n_throttled(&calls[calls.len() - 300..]);
+    assert!(n_recent <= 15, "{n_recent} of the last 300 are throttled, {} of {}", n_throttled(&calls), calls.len());
 
     let learnt = rate_shown(&metrics, "learnt");
     // On a busy machine the last calls are slower than AWS allows, and the rate rises again.
     assert!((40.0..120.0).contains(&learnt), "{learnt}");
     assert!((rate_shown(&metrics, "ceiling") - 200.0).abs() < 1e-9);
-    assert!(metrics.limiter_tokens_leased.get() >= calls.len() as u64, "every call has a token");
+    assert!(metrics.limiter_tokens_leased.get() >= calls.len() as u64, "every call has a permit");
     let report =
         factory.ledger.rate_reports(&[("default".to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0);
     assert_eq!(report.changes.last().unwrap().reason, RateChangeReason::Configured);
@@ -153,7 +153,7 @@ async fn what_aws_really_allows_is_learnt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_begins_with_what_was_learnt_before() {
+async fn a_worker_starts_at_the_learnt_rate() {
     let factory = Factory::new(100.0).await;
     let ceiling = Rate::new(100.0).unwrap();
     factory.ledger.open_quota(&quota(), ceiling).await.unwrap();
@@ -166,6 +166,6 @@ async fn a_worker_begins_with_what_was_learnt_before() {
     assert!((rate_shown(&metrics, "learnt") - 90.0).abs() < 1e-6);
     service.run().await.unwrap();
     assert!(rate_shown(&metrics, "learnt") > 90.0, "it rises by leasing");
-    let left_at = |basis| metrics.backlog_eta.with_label_values(&[basis]).get();
-    assert!(left_at("learnt") > left_at("ceiling") && left_at("ceiling") > 0.0);
+    let eta_at = |basis| metrics.backlog_eta.with_label_values(&[basis]).get();
+    assert!(eta_at("learnt") > eta_at("ceiling") && eta_at("ceiling") > 0.0);
 }

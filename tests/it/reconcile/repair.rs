@@ -1,4 +1,4 @@
-//! `--repair`: what AWS lacks, or holds without the ledger knowing it, is resent.
+//! `--repair` resends what AWS lacks, and what AWS has although the ledger recorded a failure.
 
 use muster_core::outcome::Code;
 use muster_sandbox::{ApiOperation, Effect, Fault};
@@ -8,7 +8,7 @@ use super::{Site, counts, id};
 use crate::ledger::assert_counters_equal_the_rows;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_is_registered_again_also_what_was_gone_before() {
+async fn repair_registers_missing_certificates_again() {
     let (site, pems) = Site::with(4).await;
     site.delete(&pems[0]).await;
     assert_eq!(site.reconcile("--yes").await.0, Some(6));
@@ -21,7 +21,7 @@ async fn what_is_missing_is_registered_again_also_what_was_gone_before() {
     let waiting = site.value("select count(*) as n from registrations where waits_for = 'repair:default'").await;
     assert_eq!(waiting["n"], 2);
     let (code, found) = site.reconcile("--yes --repair").await;
-    assert_eq!((code, &found["n_gone_before"]), (Some(0), &json!(0)), "they wait already: {found}");
+    assert_eq!((code, &found["n_gone_before"]), (Some(0), &json!(0)), "they already wait: {found}");
 
     site.factory.drain().await;
     assert_eq!(site.factory.outcomes().await, [(Code::Ok, 4)].into());
@@ -29,8 +29,8 @@ async fn what_is_missing_is_registered_again_also_what_was_gone_before() {
         assert!(site.factory.sandbox.ledger().certificate(id(pem)).is_some());
     }
     assert_counters_equal_the_rows(&site.factory.database).await;
-    let left = site.value("select count(*) as n from holds").await;
-    assert_eq!(left["n"], 0, "the hold goes when all were sent");
+    let holds = site.value("select count(*) as n from holds").await;
+    assert_eq!(holds["n"], 0, "the hold is removed once all are sent");
     let row = site.value("select sum(n_duplicates) as n, count(certificate) as kept from registrations").await;
     assert_eq!((&row["n"], &row["kept"]), (&json!(0), &json!(4)));
     assert_eq!(site.reconcile("--yes --repair").await.0, Some(0));
@@ -38,7 +38,7 @@ async fn what_is_missing_is_registered_again_also_what_was_gone_before() {
 
 /// Premise: AWS refused the certificate but registered it nevertheless.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_ended_badly_and_is_there_is_sent_again_and_found() {
+async fn a_failed_job_that_aws_has_is_resent_and_found() {
     let site = Site::new().await;
     let pems = site.factory.leaves(2);
     let effect = Effect::Error {
@@ -65,7 +65,7 @@ async fn what_ended_badly_and_is_there_is_sent_again_and_found() {
 
 /// Premise: an older version kept no certificates.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_without_its_certificate_is_gone_and_must_be_given_again() {
+async fn a_gone_row_without_its_certificate_must_be_enqueued_again() {
     let (site, pems) = Site::with(1).await;
     sqlx::query("update registrations set certificate = null, serial = null")
         .execute(&site.factory.database.pool)
@@ -77,7 +77,7 @@ async fn a_row_without_its_certificate_is_gone_and_must_be_given_again() {
     let (code, stdout, stderr) = site.run("--yes --repair").await;
     assert_eq!(code, Some(6), "{stderr}");
     let to_do = "to do: mark 1 rows as gone, update the status of 0\n";
-    assert!(stdout.contains(to_do), "nothing of it can be sent again: {stdout}");
+    assert!(stdout.contains(to_do), "it cannot be resent: {stdout}");
     assert!(stdout.contains("done: marked 1 rows as gone"), "{stdout}");
     assert!(stdout.contains("resend 1 of them with `muster enqueue`"), "{stdout}");
     assert!(stdout.ends_with("0 jobs are resent as soon as a worker runs\n"), "{stdout}");

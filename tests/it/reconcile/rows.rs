@@ -1,4 +1,4 @@
-//! What a comparison writes on a real Postgres: only rows that are still as compared, next to working recorders.
+//! What a comparison writes to a real Postgres while recorders work: it changes only rows that are still as compared.
 
 use muster::ledger::drift::changes::{ChangeCounts, RowChange};
 use muster::ledger::drift::listing::{Listed, ReconcileRun};
@@ -29,14 +29,14 @@ async fn compared(ledger: &Ledger, run: &ReconcileRun, ids: &[CertificateId]) ->
 }
 
 /// Marks all successes as gone.
-async fn mark(ledger: &Ledger, rows: &[ComparedRow]) -> ChangeCounts {
+async fn mark_gone(ledger: &Ledger, rows: &[ComparedRow]) -> ChangeCounts {
     let gone = || RowChange::Gone { detail: "gone".to_owned(), request: Some("{}".to_owned()) };
     let changes: Vec<_> = rows.iter().filter(|row| row.status.is_success()).map(|row| (row, gone())).collect();
     ledger.change_compared(&changes).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_row_that_came_after_the_beginning_is_not_held_against_aws() {
+async fn rows_added_after_the_start_are_not_compared() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![row(1, Code::Ok), row(2, Code::Ok)]).await;
@@ -57,7 +57,7 @@ async fn a_row_that_came_after_the_beginning_is_not_held_against_aws() {
 }
 
 #[tokio::test]
-async fn a_row_that_aws_was_called_for_meanwhile_stays_as_it_is() {
+async fn rows_called_for_meanwhile_are_not_changed() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![row(1, Code::Ok), row(2, Code::Ok)]).await;
@@ -67,7 +67,7 @@ async fn a_row_that_aws_was_called_for_meanwhile_stays_as_it_is() {
     // A job with `verify` asks AWS again: the outcome stays, and there is one more call.
     record(&ledger, vec![row(2, Code::Ok)]).await;
     assert!(compared(&ledger, &run, &[id(2)]).await[0].is_newer);
-    assert_eq!(mark(&ledger, &rows).await, ChangeCounts { n_gone: 1, ..ChangeCounts::default() });
+    assert_eq!(mark_gone(&ledger, &rows).await, ChangeCounts { n_gone: 1, ..ChangeCounts::default() });
     let codes: Vec<String> =
         sqlx::query_scalar("select code from registrations order by subject").fetch_all(&database.pool).await.unwrap();
     assert_eq!(codes, ["deleted", "ok"]);
@@ -75,13 +75,18 @@ async fn a_row_that_aws_was_called_for_meanwhile_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn only_what_can_be_sent_again_waits_for_a_repair() {
+async fn only_resendable_jobs_wait_for_a_repair() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
-    let mut without = row(4, Code::PrivateKey);
-    without.outcome.request = None;
-    let rows =
-        vec![row(1, Code::Ok), row(2, Code::Timeout), row(3, Code::IssuerInactive), without, row(5, Code::Timeout)];
+    let mut without_request = row(4, Code::PrivateKey);
+    without_request.outcome.request = None;
+    let rows = vec![
+        row(1, Code::Ok),
+        row(2, Code::Timeout),
+        row(3, Code::IssuerInactive),
+        without_request,
+        row(5, Code::Timeout),
+    ];
     record(&ledger, rows).await;
     let run = ledger.begin_run().await.unwrap();
     let rows = compared(&ledger, &run, &(1..=4).map(id).collect::<Vec<_>>()).await;
@@ -89,13 +94,13 @@ async fn only_what_can_be_sent_again_waits_for_a_repair() {
     assert_eq!(sendable, [Code::Timeout]);
     let hold = HoldKey::read("repair:default".into());
     let keys: Vec<_> = rows.into_iter().map(|row| row.key).collect();
-    assert_eq!(ledger.repair(&hold, "reason", &keys).await.unwrap(), 1, "whatever is asked for");
-    assert_eq!(ledger.repair(&hold, "reason", &keys).await.unwrap(), 0, "it waits already");
+    assert_eq!(ledger.repair(&hold, "reason", &keys).await.unwrap(), 1, "only one of the four can be resent");
+    assert_eq!(ledger.repair(&hold, "reason", &keys).await.unwrap(), 0, "it already waits");
     let waiting = ledger.waiting(&hold, None, 10).await.unwrap();
     assert_eq!(waiting.iter().map(|job| job.subject).collect::<Vec<_>>(), [id(2).0]);
     ledger.mark_resent(&hold, &waiting.iter().collect::<Vec<_>>()).await.unwrap();
     assert!(ledger.finish(&hold).await.unwrap());
-    assert_eq!(ledger.repair(&hold, "reason", &keys).await.unwrap(), 0, "it is on its way");
+    assert_eq!(ledger.repair(&hold, "reason", &keys).await.unwrap(), 0, "it was just resent");
     assert!(ledger.holds_report().await.unwrap().iter().all(|report| report.hold != hold));
 }
 
@@ -130,28 +135,28 @@ async fn recorders_and_comparisons_neither_deadlock_nor_miscount() {
                     rows.reverse();
                 }
                 if round % 2 == 0 {
-                    mark(&ledger, &rows).await;
+                    mark_gone(&ledger, &rows).await;
                 } else {
                     let status = CertificateStatus::Inactive;
                     let known = || RowChange::Known { status, detail: Some("stands".to_owned()) };
-                    let good = rows.iter().filter(|row| row.status.is_success());
-                    ledger.change_compared(&good.map(|row| (row, known())).collect::<Vec<_>>()).await.unwrap();
+                    let successes = rows.iter().filter(|row| row.status.is_success());
+                    ledger.change_compared(&successes.map(|row| (row, known())).collect::<Vec<_>>()).await.unwrap();
                 }
                 let keys: Vec<_> = rows.into_iter().map(|row| row.key).collect();
                 ledger.repair(&hold, "reason", &keys).await.unwrap();
             }
         });
     }
-    while let Some(ended) = tasks.join_next().await {
-        ended.unwrap();
+    while let Some(result) = tasks.join_next().await {
+        result.unwrap();
     }
     assert_counters_equal_the_rows(&database).await;
-    let without: i64 = sqlx::query_scalar(
+    let n_without_hold: i64 = sqlx::query_scalar(
         "select count(*) from registrations r
         where waits_for is not null and not exists (select from holds where hold = r.waits_for)",
     )
     .fetch_one(&database.pool)
     .await
     .unwrap();
-    assert_eq!(without, 0, "rows wait for a hold that is not there");
+    assert_eq!(n_without_hold, 0, "rows wait for a hold that does not exist");
 }

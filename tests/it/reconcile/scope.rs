@@ -9,7 +9,7 @@ use super::{Site, counts, id};
 use crate::factory::Factory;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_compared_alone() {
+async fn one_batch_can_be_compared() {
     let (site, pems) = Site::with(3).await;
     let others: Vec<String> = (0..2).map(|_| site.factory.ca.leaf("of another batch")).collect();
     let body = |pem: &String| {
@@ -32,18 +32,18 @@ async fn a_batch_is_compared_alone() {
     assert_eq!((code, counts(&found)), (Some(6), [2, 0, 0, 0]), "{found}");
     let (_, found) = site.reconcile("--dry-run").await;
     assert_eq!(counts(&found), [4, 1, 0, 0], "a certificate of two batches counts twice: {found}");
-    assert_eq!(found["n_described"], 3, "and is asked for once");
+    assert_eq!(found["n_described"], 3, "and is described once");
     let (_, found) = site.reconcile("--yes --batch other").await;
     assert_eq!(found["done"]["n_gone"], 2);
     let (_, found) = site.reconcile("--dry-run").await;
     assert_eq!(counts(&found), [2, 1, 0, 0], "{found}");
-    let (code, _, said) = site.run("--dry-run --batch nobodys").await;
+    let (code, _, stderr) = site.run("--dry-run --batch unknown").await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("error: the ledger does not know batch `nobodys`\nhint: "), "{said}");
+    assert!(stderr.contains("error: the ledger does not know batch `unknown`\nhint: "), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_ca_issued_is_compared_alone() {
+async fn certificates_of_one_ca_can_be_compared() {
     let (site, pems) = Site::with(2).await;
     let line = Ca::new("Line CA");
     site.factory.sandbox.plant_ca(&line.pem()).unwrap();
@@ -60,9 +60,12 @@ async fn what_one_ca_issued_is_compared_alone() {
     site.delete(&pems[0]).await;
     site.delete(&others[0]).await;
     let ca = format!("--dry-run --ca {}", line.certificate().id());
-    let (code, _, said) = site.run(&ca).await;
+    let (code, _, stderr) = site.run(&ca).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("is neither in the ledger nor in `precheck.ca_folder`\nhint: put its PEM file"), "{said}");
+    assert!(
+        stderr.contains("is neither in the ledger nor in `precheck.ca_folder`\nhint: put its PEM file"),
+        "{stderr}"
+    );
     std::fs::write(site.factory.folder().join("cas/line.pem"), line.pem()).unwrap();
     let (code, found) = site.reconcile(&ca).await;
     assert_eq!((code, counts(&found)), (Some(6), [1, 0, 0, 0]), "{found}");
@@ -71,7 +74,7 @@ async fn what_one_ca_issued_is_compared_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sample_asks_for_certificates_that_chance_chooses() {
+async fn a_sample_describes_random_certificates() {
     let (site, pems) = Site::with(5).await;
     let n_lists = || site.factory.sandbox.ledger().summary(ApiOperation::ListCertificates).calls;
     let (code, found) = site.reconcile("--dry-run --sample 3").await;
@@ -87,7 +90,7 @@ async fn a_sample_asks_for_certificates_that_chance_chooses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_than_one_page_is_compared_through_throttles() {
+async fn several_pages_are_compared_despite_throttles() {
     let (site, pems) = Site::with(1020).await;
     for pem in [&pems[3], &pems[700]] {
         site.delete(pem).await;
@@ -112,6 +115,6 @@ async fn more_than_one_page_is_compared_through_throttles() {
     foreign = foreign.iter().map(|pem| id(pem).to_string()).collect();
     foreign.sort();
     examples.sort();
-    assert_eq!(examples, foreign[..20], "the first twenty are told");
+    assert_eq!(examples, foreign[..20], "the first twenty are listed");
     crate::ledger::assert_counters_equal_the_rows(&site.factory.database).await;
 }

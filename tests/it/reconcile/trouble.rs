@@ -11,30 +11,30 @@ fn error(operation: ApiOperation, status: u16, code: &str) -> Fault {
     Fault::new(operation, effect)
 }
 
-/// Waits until the program has asked for a certificate by its id.
-async fn until_asked(site: &Site) {
+/// Waits until the program describes a certificate.
+async fn until_described(site: &Site) {
     let n_calls = |factory: &Factory| factory.sandbox.ledger().summary(ApiOperation::DescribeCertificate).calls;
-    site.factory.until("it asks for the certificate", async |factory| n_calls(factory) > 0).await;
+    site.factory.until("it describes the certificate", async |factory| n_calls(factory) > 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_denial_ends_it_and_says_what_is_needed() {
+async fn a_denial_stops_it_and_names_the_permission() {
     let (site, pems) = Site::with(1).await;
     site.delete(&pems[0]).await;
     let before = site.everything().await;
     for operation in [ApiOperation::DescribeCertificate, ApiOperation::ListCertificates] {
         site.factory.sandbox.faults().set(error(operation, 403, "AccessDeniedException")).unwrap();
-        let (code, stdout, said) = site.run("--yes").await;
-        assert_eq!((code, stdout.as_str()), (Some(4), ""), "{said}");
-        assert!(said.contains(&format!("error: {operation}: AccessDeniedException: as ordered\n")), "{said}");
-        assert!(said.contains("hint: the credentials need iot:ListCertificates"), "{said}");
+        let (code, stdout, stderr) = site.run("--yes").await;
+        assert_eq!((code, stdout.as_str()), (Some(4), ""), "{stderr}");
+        assert!(stderr.contains(&format!("error: {operation}: AccessDeniedException: as ordered\n")), "{stderr}");
+        assert!(stderr.contains("hint: the credentials need iot:ListCertificates"), "{stderr}");
     }
     assert_eq!(site.everything().await, before);
     assert_eq!(site.value("select count(*) as n from listed").await["n"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_of_aws_is_tried_again() {
+async fn aws_errors_are_retried() {
     let (site, pems) = Site::with(1).await;
     site.delete(&pems[0]).await;
     let faults = site.factory.sandbox.faults();
@@ -51,7 +51,7 @@ fn answer(operation: ApiOperation, body: &Value) -> Fault {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_said_of_another_certificate_is_not_believed() {
+async fn an_answer_about_another_certificate_is_ignored() {
     let (site, pems) = Site::with(1).await;
     site.delete(&pems[0]).await;
     let other = json!({ "certificateDescription": { "certificateId": "0".repeat(64), "status": "REVOKED" } });
@@ -65,26 +65,26 @@ async fn a_list_whose_pages_repeat_is_an_error() {
     let (site, _) = Site::with(1).await;
     let page = json!({ "certificates": [], "nextMarker": "abc" });
     site.factory.sandbox.faults().set(answer(ApiOperation::ListCertificates, &page)).unwrap();
-    let (code, _, said) = site.run("--yes").await;
-    assert_eq!(code, Some(1), "{said}");
+    let (code, _, stderr) = site.run("--yes").await;
+    assert_eq!(code, Some(1), "{stderr}");
     assert!(
-        said.contains("error: the list from AWS does not end: a page leads back to an earlier one\nhint: "),
-        "{said}"
+        stderr.contains("error: the list from AWS does not end: a page leads back to an earlier one\nhint: "),
+        "{stderr}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_terminal_somebody_must_say_yes() {
+async fn without_a_terminal_yes_is_required() {
     let (site, _) = Site::with(1).await;
-    let (code, _, said) = site.run("").await;
+    let (code, _, stderr) = site.run("").await;
     assert_eq!(code, Some(2));
-    assert!(said.contains("error: there is no terminal to ask for confirmation on\nhint: "), "{said}");
+    assert!(stderr.contains("error: there is no terminal to ask for confirmation on\nhint: "), "{stderr}");
     let n_calls = site.factory.sandbox.ledger().summary(ApiOperation::ListCertificates).calls;
-    assert_eq!(n_calls, 0, "it is found out before hours of calls");
-    let (code, _, said) = site.run("--batch unknown").await;
-    assert!(code != Some(0) && said.contains("the ledger does not know batch `unknown`"), "{said}");
-    let (code, _, said) = site.run("--yes --target nowhere").await;
-    assert!(code == Some(2) && said.contains("target `nowhere` is not in the settings"), "{said}");
+    assert_eq!(n_calls, 0, "it is checked before any call");
+    let (code, _, stderr) = site.run("--batch unknown").await;
+    assert!(code != Some(0) && stderr.contains("the ledger does not know batch `unknown`"), "{stderr}");
+    let (code, _, stderr) = site.run("--yes --target nowhere").await;
+    assert!(code == Some(2) && stderr.contains("target `nowhere` is not in the settings"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,31 +95,28 @@ async fn an_interrupt_changes_nothing() {
     let slow = Fault::new(ApiOperation::DescribeCertificate, Effect::Hang { executed: false });
     site.factory.sandbox.faults().set(slow).unwrap();
     let program = site.factory.spawn(&["reconcile", "--yes", "--rate", "1000"]);
-    let asked = |factory: &crate::factory::Factory| {
-        factory.sandbox.ledger().summary(ApiOperation::DescribeCertificate).calls > 0
-    };
-    site.factory.until("it asks for the certificate", async |factory| asked(factory)).await;
+    until_described(&site).await;
     program.signal("INT");
-    let (code, _, said) = program.wait().await;
-    assert_eq!(code, Some(130), "{said}");
-    assert!(said.contains("interrupted: nothing was changed"), "{said}");
+    let (code, _, stderr) = program.wait().await;
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(stderr.contains("interrupted: nothing was changed"), "{stderr}");
     assert_eq!(site.everything().await, before);
     assert_eq!(site.value("select count(*) as n from listed").await["n"], 0);
 }
 
 /// Premise: a crash of the server empties an unlogged table.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_the_server_lost_is_not_compared() {
+async fn a_lost_list_is_not_compared() {
     let (site, pems) = Site::with(2).await;
     site.delete(&pems[0]).await;
     let before = site.everything().await;
     let slow = Effect::Latency { milliseconds: 2_000, up_to: None };
     site.factory.sandbox.faults().set(Fault::new(ApiOperation::DescribeCertificate, slow)).unwrap();
     let program = site.factory.spawn(&["reconcile", "--yes", "--rate", "1000"]);
-    until_asked(&site).await;
+    until_described(&site).await;
     sqlx::query("truncate listed").execute(&site.factory.database.pool).await.unwrap();
-    let (code, stdout, said) = program.wait().await;
-    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{said}");
-    assert!(said.contains("the list from AWS is lost\nhint: run it again"), "{said}");
+    let (code, stdout, stderr) = program.wait().await;
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains("the list from AWS is lost\nhint: run it again"), "{stderr}");
     assert_eq!(site.everything().await, before);
 }

@@ -1,4 +1,4 @@
-//! What a replay chooses, on a real ledger: each row once, wherever it moved meanwhile.
+//! What a replay chooses, in a real ledger: each row once, even if its code changes meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use muster_core::replay_filter::ReplayFilter;
 use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 
-use super::{begin, usual, with_failures};
+use super::{begin, default_filter, with_failures};
 use crate::factory::{BATCH, Factory};
 use crate::ledger::page;
 
@@ -32,24 +32,24 @@ fn subjects<'a>(rows: impl IntoIterator<Item = &'a Row>) -> BTreeSet<[u8; 32]> {
 async fn begin_new(factory: &Factory, filter: &ReplayFilter) -> i64 {
     match begin(factory, filter).await {
         ReplayStart::New(number) => number,
-        ReplayStart::UnderWay(number) => panic!("replay {number} is under way"),
+        ReplayStart::UnderWay(number) => panic!("replay {number} is already in progress"),
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_fails_again_while_the_replay_chooses_is_not_chosen_again() {
+async fn a_row_that_fails_again_is_not_chosen_again() {
     let (factory, rows) = with_failures(&[(Code::ServerError, 3), (Code::Timeout, 3)]).await;
-    let number = begin_new(&factory, &usual()).await;
+    let number = begin_new(&factory, &default_filter()).await;
     factory.ledger.choose(number, 3).await.unwrap();
-    assert_eq!(chosen(&factory, number).await, subjects(&rows[..3]), "one batch and code after the other");
-    // They are sent, and their new code is one that the replay looks through next.
+    assert_eq!(chosen(&factory, number).await, subjects(&rows[..3]), "one batch and code at a time");
+    // They are sent, and fail with a code that the replay searches next.
     sqlx::query("update registrations set waits_for = null, sent_again_at = now() where waits_for is not null")
         .execute(&factory.database.pool)
         .await
         .unwrap();
     let again = rows[..3].iter().map(|row| {
         let mut row = row.clone();
-        (row.outcome.code, row.message_id) = (Code::Timeout, "sent again".into());
+        (row.outcome.code, row.message_id) = (Code::Timeout, "resent".into());
         row
     });
     factory.ledger.record(&page(again.collect())).await.unwrap();
@@ -59,21 +59,21 @@ async fn a_row_that_fails_again_while_the_replay_chooses_is_not_chosen_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_that_choose_at_once_choose_each_row_once() {
+async fn concurrent_choosers_choose_each_row_once() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 60), (Code::Transport, 40)]).await;
-    let number = begin_new(&factory, &usual()).await;
+    let number = begin_new(&factory, &default_filter()).await;
     tokio::join!(choose_all(&factory, number, 7), choose_all(&factory, number, 9), choose_all(&factory, number, 8));
     assert_eq!(chosen(&factory, number).await, subjects(&rows));
-    let told = factory.ledger.replay(number).await.unwrap().unwrap();
-    assert_eq!((told.n_chosen, told.chosen_at.is_some()), (100, true));
+    let report = factory.ledger.replay(number).await.unwrap().unwrap();
+    assert_eq!((report.n_chosen, report.chosen_at.is_some()), (100, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_replay_chose_no_other_chooses_before_it_ended() {
+async fn rows_of_an_unfinished_replay_are_not_chosen_by_another() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 10), (Code::Expired, 10)]).await;
-    let first = begin_new(&factory, &usual()).await;
+    let first = begin_new(&factory, &default_filter()).await;
     choose_all(&factory, first, 100).await;
-    let wider = ReplayFilter { codes: [Code::Timeout, Code::Expired].into(), ..usual() };
+    let wider = ReplayFilter { codes: [Code::Timeout, Code::Expired].into(), ..default_filter() };
     let second = begin_new(&factory, &wider).await;
     choose_all(&factory, second, 100).await;
     assert_eq!(chosen(&factory, first).await, subjects(&rows[..10]));
@@ -82,16 +82,16 @@ async fn what_one_replay_chose_no_other_chooses_before_it_ended() {
 
 /// A row that fails again with the same code looks as it did when the earlier replay was requested.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_later_replay_had_sent_again_an_earlier_one_leaves_alone() {
+async fn an_earlier_replay_skips_rows_resent_by_a_later_one() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 5)]).await;
-    let earlier = begin_new(&factory, &usual()).await;
-    let later = begin_new(&factory, &ReplayFilter { even_sent: true, ..usual() }).await;
+    let earlier = begin_new(&factory, &default_filter()).await;
+    let later = begin_new(&factory, &ReplayFilter { even_sent: true, ..default_filter() }).await;
     choose_all(&factory, later, 100).await;
     sqlx::query("update registrations set waits_for = null, sent_again_at = now()")
         .execute(&factory.database.pool)
         .await
         .unwrap();
-    let again = rows.iter().map(|row| Row { message_id: "sent again".into(), ..row.clone() });
+    let again = rows.iter().map(|row| Row { message_id: "resent".into(), ..row.clone() });
     factory.ledger.record(&page(again.collect())).await.unwrap();
     choose_all(&factory, earlier, 100).await;
     assert_eq!(chosen(&factory, earlier).await, BTreeSet::new());
@@ -99,7 +99,7 @@ async fn what_a_later_replay_had_sent_again_an_earlier_one_leaves_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_filter_chooses_what_fits_in_every_respect() {
+async fn a_filter_chooses_rows_that_match_every_condition() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 8)]).await;
     let change = |n: usize, change: &str| {
         let update = format!("update registrations set {change} where subject = $1");
@@ -114,11 +114,11 @@ async fn a_filter_chooses_what_fits_in_every_respect() {
     change(6, "sent_again_at = now()").await;
     let now = OffsetDateTime::now_utc();
     let (since, until) = (Some(now - time::Duration::hours(1)), Some(now + time::Duration::hours(1)));
-    let filter = ReplayFilter { sources: ["line-1".to_owned()].into(), since, until, ..usual() };
+    let filter = ReplayFilter { sources: ["line-1".to_owned()].into(), since, until, ..default_filter() };
 
     let plan = factory.ledger.plan_replay(&filter).await.unwrap();
-    let its = &plan.matching[0];
-    assert_eq!((its.n, its.n_chosen, its.n_without_request, its.n_under_way), (5, 2, 1, 2));
+    let matching = &plan.matching[0];
+    assert_eq!((matching.n, matching.n_chosen, matching.n_without_request, matching.n_under_way), (5, 2, 1, 2));
     let number = begin_new(&factory, &filter).await;
     choose_all(&factory, number, 100).await;
     assert_eq!(chosen(&factory, number).await, subjects([&rows[0], &rows[7]]));
@@ -128,9 +128,9 @@ async fn a_filter_chooses_what_fits_in_every_respect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_ended_after_the_replay_was_asked_for_is_not_chosen() {
+async fn rows_finished_after_the_request_are_not_chosen() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 4)]).await;
-    let number = begin_new(&factory, &usual()).await;
+    let number = begin_new(&factory, &default_filter()).await;
     let later: Vec<Row> = (10..14).map(|n| crate::ledger::row(n, Code::Timeout)).collect();
     factory.ledger.record(&page(later)).await.unwrap();
     choose_all(&factory, number, 100).await;
@@ -138,14 +138,14 @@ async fn what_ended_after_the_replay_was_asked_for_is_not_chosen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn named_certificates_are_chosen_and_no_others() {
+async fn only_named_certificates_are_chosen() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 9), (Code::Expired, 9)]).await;
     let named: Vec<&Row> = rows.iter().step_by(2).collect();
     let certificates = named.iter().map(|row| row.certificate_id.unwrap()).collect();
-    let filter = ReplayFilter { batches: BTreeSet::new(), certificates, ..usual() };
+    let filter = ReplayFilter { batches: BTreeSet::new(), certificates, ..default_filter() };
     let number = begin_new(&factory, &filter).await;
     choose_all(&factory, number, 2).await;
     let wanted = subjects(named.into_iter().filter(|row| row.outcome.code == Code::Timeout));
-    assert_eq!(chosen(&factory, number).await, wanted, "they must fit in every other respect as well");
+    assert_eq!(chosen(&factory, number).await, wanted, "they must also match every other condition");
     assert!(!wanted.is_empty() && BATCH == rows[0].batch);
 }

@@ -14,16 +14,16 @@ async fn a_dry_run_shows_counts_reasons_and_time_and_changes_nothing() {
     assert!(stdout.starts_with("20 jobs would be resent\n"), "{stdout}");
     assert!(stdout.contains("20  timeout (RegisterCertificate at default)"), "{stdout}");
     assert!(stdout.contains("at the quota") && !stdout.contains("expired"), "{stdout}");
-    let told = json(&factory, &[BATCH, "--dry-run", "--status", "rejected,exhausted"]).await;
-    assert_eq!((&told["plan"]["sent_again"], &told["replay"]), (&23.into(), &Value::Null), "{told}");
-    assert_eq!(told["plan"]["seconds_at_quota"], 0.023);
+    let shown = json(&factory, &[BATCH, "--dry-run", "--status", "rejected,exhausted"]).await;
+    assert_eq!((&shown["plan"]["sent_again"], &shown["replay"]), (&23.into(), &Value::Null), "{shown}");
+    assert_eq!(shown["plan"]["seconds_at_quota"], 0.023);
     assert!(factory.ledger.replays(None, 10).await.unwrap().is_empty());
     assert!(factory.ledger.audit_entries(None, 10).await.unwrap().is_empty());
     assert_eq!(n_sent(&factory), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_there_to_be_asked() {
+async fn without_a_terminal_a_replay_needs_yes() {
     let (factory, _) = with_failures(&[(Code::Timeout, 2)]).await;
     let (code, _, stderr) = replay(&factory, &[BATCH]).await;
     assert_eq!(code, Some(2), "{stderr}");
@@ -32,18 +32,18 @@ async fn nobody_is_there_to_be_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_asked_for_is_listed_and_audited() {
+async fn replays_are_listed_and_audited() {
     let (factory, _) = with_failures(&[(Code::Timeout, 2), (Code::Expired, 2)]).await;
     for codes in ["timeout", "expired"] {
         let (code, _, stderr) = replay(&factory, &[BATCH, "--code", codes, "--yes"]).await;
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stderr.contains("has started; `muster replay show"), "{stderr}");
     }
-    let told = json(&factory, &["list"]).await;
-    assert_eq!((told.as_array().unwrap().len(), &told[0]["state"]), (2, &"sending".into()));
-    assert_eq!(told[0]["filter"]["codes"][0], "expired", "the latest first");
-    let page = json(&factory, &["list", "--limit", "1", "--before", &told[0]["replay"].to_string()]).await;
-    assert_eq!((page.as_array().unwrap().len(), &page[0]), (1, &told[1]));
+    let shown = json(&factory, &["list"]).await;
+    assert_eq!((shown.as_array().unwrap().len(), &shown[0]["state"]), (2, &"sending".into()));
+    assert_eq!(shown[0]["filter"]["codes"][0], "expired", "the latest first");
+    let page = json(&factory, &["list", "--limit", "1", "--before", &shown[0]["replay"].to_string()]).await;
+    assert_eq!((page.as_array().unwrap().len(), &page[0]), (1, &shown[1]));
     let (_, stdout, _) = replay(&factory, &["list"]).await;
     assert!(stdout.contains("0 of 0 sent"), "{stdout}");
 
@@ -58,7 +58,7 @@ async fn what_was_asked_for_is_listed_and_audited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slips_of_the_pen_are_told() {
+async fn typos_are_reported() {
     let factory = Factory::new(1000.0).await;
     for (arguments, exit, words) in [
         (vec!["nothing-like-it", "--yes"], 1, "the ledger does not know batch `nothing-like-it`"),

@@ -41,7 +41,7 @@ async fn a_ca_with_proof_of_its_key_can_have_leaves() {
 }
 
 #[tokio::test]
-async fn the_ledger_tells_a_ca_as_it_was_registered() {
+async fn the_ledger_shows_a_registered_ca() {
     let bench = Bench::unlimited().await;
     let ca = Ca::new("Plant CA");
     let ledger = bench.sandbox.ledger();
@@ -54,7 +54,7 @@ async fn the_ledger_tells_a_ca_as_it_was_registered() {
 }
 
 #[tokio::test]
-async fn a_ca_that_is_not_set_as_active_has_no_leaves() {
+async fn an_inactive_ca_accepts_no_leaves() {
     let bench = Bench::unlimited().await;
     let ca = Ca::new("Plant CA");
     bench.register_sni_only(&ca).send().await.unwrap();
@@ -74,13 +74,13 @@ async fn leaves_inherit_the_mode_of_their_ca() {
 }
 
 #[tokio::test]
-async fn the_proof_must_fit_the_mode_the_key_and_the_code() {
+async fn the_proof_must_match_the_mode_the_key_and_the_code() {
     let bench = Bench::unlimited().await;
     let ca = Ca::new("Plant CA");
     let code = bench.sandbox.registration_code();
     assert_eq!(refusal(bench.register_ca(&ca).send().await), "InvalidRequestException", "no proof");
     let unwanted = bench.register_sni_only(&ca).verification_certificate(ca.verification(&code));
-    assert_eq!(refusal(unwanted.send().await), "InvalidRequestException", "a proof that is not wanted");
+    assert_eq!(refusal(unwanted.send().await), "InvalidRequestException", "an unexpected proof");
     for (proof, wanted) in [
         (ca.impostor(KeyKind::P256).verification(&code), "CertificateValidationException"),
         (ca.verification(&"0".repeat(64)), "RegistrationCodeValidationException"),
@@ -93,7 +93,7 @@ async fn the_proof_must_fit_the_mode_the_key_and_the_code() {
 }
 
 #[tokio::test]
-async fn what_is_no_good_ca_is_refused() {
+async fn an_invalid_ca_is_refused() {
     let bench = Bench::unlimited().await;
     let register = |pem: String| {
         let request = bench.iot.register_ca_certificate().ca_certificate(pem);
@@ -112,7 +112,9 @@ async fn a_second_registration_is_a_conflict_that_names_the_first() {
     let bench = Bench::unlimited().await;
     let ca = Ca::new("Plant CA");
     let first = bench.register_sni_only(&ca).send().await.unwrap();
-    let Err(SdkError::ServiceError(again)) = bench.register_sni_only(&ca).send().await else { panic!("taken twice") };
+    let Err(SdkError::ServiceError(again)) = bench.register_sni_only(&ca).send().await else {
+        panic!("accepted twice")
+    };
     assert_eq!(again.raw().status().as_u16(), 409);
     let RegisterCACertificateError::ResourceAlreadyExistsException(again) = again.into_err() else {
         panic!("another error")
@@ -121,7 +123,7 @@ async fn a_second_registration_is_a_conflict_that_names_the_first() {
 }
 
 #[tokio::test]
-async fn ten_cas_share_a_name_and_a_deleted_one_makes_room() {
+async fn at_most_ten_registered_cas_share_a_name() {
     let bench = Bench::unlimited().await;
     let first = Ca::new("Plant CA");
     bench.register_sni_only(&first).send().await.unwrap();
@@ -129,7 +131,7 @@ async fn ten_cas_share_a_name_and_a_deleted_one_makes_room() {
         bench.register_sni_only(&Ca::new("Plant CA")).send().await.unwrap();
     }
     let Err(SdkError::ServiceError(refused)) = bench.register_sni_only(&Ca::new("Plant CA")).send().await else {
-        panic!("an eleventh was taken")
+        panic!("an eleventh was accepted")
     };
     assert_eq!(refused.raw().status().as_u16(), 410);
     assert!(refused.err().is_limit_exceeded_exception());
@@ -144,10 +146,10 @@ async fn a_wrong_id_is_in_the_answer_only() {
     let bench = Bench::unlimited().await;
     bench.sandbox.faults().set(Fault::new(ApiOperation::RegisterCACertificate, Effect::WrongId)).unwrap();
     let ca = Ca::new("Plant CA");
-    let told = bench.register_sni_only(&ca).send().await.unwrap();
+    let registered = bench.register_sni_only(&ca).send().await.unwrap();
     let id = ca.certificate().id();
-    assert_ne!(told.certificate_id(), Some(id.to_string().as_str()));
-    assert!(told.certificate_arn().unwrap().ends_with(told.certificate_id().unwrap()));
+    assert_ne!(registered.certificate_id(), Some(id.to_string().as_str()));
+    assert!(registered.certificate_arn().unwrap().ends_with(registered.certificate_id().unwrap()));
     assert!(bench.sandbox.ledger().authority(id).is_some());
     assert_eq!(bench.sandbox.ledger().calls().pop().unwrap().certificate_id, Some(id));
 }

@@ -61,7 +61,7 @@ const ROWS: [&str; 48] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn boto3_finds_what_it_expects() {
+async fn the_sandbox_behaves_as_boto3_expects() {
     let sandbox =
         Sandbox::start(SandboxSettings { limiting: Limiting::CountOnly, ..SandboxSettings::default() }).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ async fn boto3_finds_what_it_expects() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn boto3_finds_every_part_of_the_register_calls() {
+async fn boto3_checks_every_part_of_the_register_calls() {
     // The quota is enforced, but only a rate set by a row is ever reached.
     let templates = vec!["line-7".to_owned()];
     let settings = SandboxSettings { rates: Rates::all(1e6), templates, ..SandboxSettings::default() };

@@ -18,12 +18,12 @@ impl Bench {
         bench
     }
 
-    async fn described(&self, id: CertificateId) -> CertificateDescription {
+    async fn describe(&self, id: CertificateId) -> CertificateDescription {
         let described = self.iot.describe_certificate().certificate_id(id.to_string()).send().await.unwrap();
         described.certificate_description.unwrap()
     }
 
-    async fn described_ca(&self, id: CertificateId) -> (CaCertificateDescription, Option<RegistrationConfig>) {
+    async fn describe_ca(&self, id: CertificateId) -> (CaCertificateDescription, Option<RegistrationConfig>) {
         let described = self.iot.describe_ca_certificate().certificate_id(id.to_string()).send().await.unwrap();
         (described.certificate_description.unwrap(), described.registration_config)
     }
@@ -41,7 +41,7 @@ async fn a_certificate_can_be_revoked_and_activated_again() {
     for (version, status) in (2..).zip([CertificateStatus::Revoked, CertificateStatus::Active]) {
         let update = bench.iot.update_certificate().certificate_id(id.to_string()).new_status(status.clone());
         update.send().await.unwrap();
-        let described = bench.described(id).await;
+        let described = bench.describe(id).await;
         assert_eq!((described.status(), described.customer_version()), (Some(&status), Some(version)));
         assert!(described.last_modified_date().unwrap() >= described.creation_date().unwrap());
         assert_eq!(bench.sandbox.ledger().certificate(id).unwrap().status.to_string(), status.as_str());
@@ -49,7 +49,7 @@ async fn a_certificate_can_be_revoked_and_activated_again() {
 }
 
 #[tokio::test]
-async fn a_caller_can_set_no_status_of_awss_own() {
+async fn a_caller_cannot_set_a_status_reserved_for_aws() {
     let ca = Ca::new("Plant CA");
     let bench = Bench::with_ca(&ca).await;
     let id = bench.register_leaf_of(&ca, CertificateStatus::Active).await;
@@ -60,7 +60,7 @@ async fn a_caller_can_set_no_status_of_awss_own() {
     }
     assert_eq!(refusal(update(id.to_string(), "BLUE").await), "InvalidRequestException");
     assert_eq!(refusal(update("0".repeat(64), "ACTIVE").await), "ResourceNotFoundException");
-    assert_eq!(bench.described(id).await.customer_version(), Some(1));
+    assert_eq!(bench.describe(id).await.customer_version(), Some(1));
 }
 
 #[tokio::test]
@@ -106,48 +106,48 @@ async fn each_update_of_a_ca_is_a_new_version() {
     bench.update_ca(id).new_status(CaCertificateStatus::Active).send().await.unwrap();
     let update = bench.update_ca(id).new_auto_registration_status(AutoRegistrationStatus::Enable);
     update.registration_config(body.clone()).send().await.unwrap();
-    let (described, config) = bench.described_ca(id).await;
+    let (described, config) = bench.describe_ca(id).await;
     assert_eq!(described.status(), Some(&CaCertificateStatus::Active));
     assert_eq!(described.auto_registration_status(), Some(&AutoRegistrationStatus::Enable));
     assert_eq!((described.customer_version(), config), (Some(3), Some(body)));
     assert!(described.last_modified_date().unwrap() >= described.creation_date().unwrap());
 
     bench.update_ca(id).remove_auto_registration(true).send().await.unwrap();
-    let (described, config) = bench.described_ca(id).await;
+    let (described, config) = bench.describe_ca(id).await;
     assert_eq!(described.auto_registration_status(), Some(&AutoRegistrationStatus::Disable));
     assert_eq!((described.customer_version(), config), (Some(4), None));
 }
 
 #[tokio::test]
-async fn an_update_of_a_ca_that_cannot_be_is_refused() {
+async fn an_invalid_update_of_a_ca_is_refused() {
     let bench = Bench::unlimited().await;
     let ca = Ca::new("Plant CA");
     let id = ca.certificate().id();
     bench.register_sni_only(&ca).send().await.unwrap();
     let config = |name: &str| RegistrationConfig::builder().template_name(name).build();
     let both = bench.update_ca(id).registration_config(config("line-7")).remove_auto_registration(true);
-    let wrong = "InvalidRequestException";
+    let invalid = "InvalidRequestException";
     for (update, code) in [
-        (both, wrong),
-        (bench.update_ca(id).new_status("REVOKED".into()), wrong),
-        (bench.update_ca(id).new_auto_registration_status("MAYBE".into()), wrong),
-        (bench.update_ca(id).registration_config(config("line 7")), wrong),
+        (both, invalid),
+        (bench.update_ca(id).new_status("REVOKED".into()), invalid),
+        (bench.update_ca(id).new_auto_registration_status("MAYBE".into()), invalid),
+        (bench.update_ca(id).registration_config(config("line 7")), invalid),
         (bench.update_ca(id).registration_config(config("line-7")), "ResourceNotFoundException"),
         (bench.update_ca(CertificateId([0; 32])), "ResourceNotFoundException"),
     ] {
         assert_eq!(refusal(update.clone().send().await), code, "{update:?}");
     }
-    assert_eq!(bench.described_ca(id).await.0.customer_version(), Some(1));
+    assert_eq!(bench.describe_ca(id).await.0.customer_version(), Some(1));
 }
 
 #[tokio::test]
-async fn an_active_ca_is_not_deleted_and_an_inactive_one_leaves_its_certificates() {
+async fn only_an_inactive_ca_is_deleted_and_its_certificates_stay() {
     let ca = Ca::new("Plant CA");
     let bench = Bench::with_ca(&ca).await;
     let leaf = bench.register_leaf_of(&ca, CertificateStatus::Active).await;
     let id = ca.certificate().id();
     let delete = || bench.iot.delete_ca_certificate().certificate_id(id.to_string()).send();
-    let generation = bench.described_ca(id).await.0.generation_id;
+    let generation = bench.describe_ca(id).await.0.generation_id;
     let refused = delete().await.unwrap_err();
     assert_eq!(refused.raw_response().unwrap().status().as_u16(), 406);
     assert!(refused.into_service_error().is_certificate_state_exception());
@@ -155,11 +155,11 @@ async fn an_active_ca_is_not_deleted_and_an_inactive_one_leaves_its_certificates
     bench.update_ca(id).new_status(CaCertificateStatus::Inactive).send().await.unwrap();
     delete().await.unwrap();
     assert_eq!(refusal(delete().await), "ResourceNotFoundException");
-    assert_eq!(bench.described(leaf).await.ca_certificate_id(), Some(id.to_string().as_str()));
+    assert_eq!(bench.describe(leaf).await.ca_certificate_id(), Some(id.to_string().as_str()));
     let orphan = bench.iot.register_certificate().certificate_pem(ca.leaf("device")).send().await;
     assert_eq!(refusal(orphan), "CertificateStateException");
 
     bench.register_sni_only(&ca).set_as_active(true).send().await.unwrap();
-    assert_ne!(bench.described_ca(id).await.0.generation_id, generation);
+    assert_ne!(bench.describe_ca(id).await.0.generation_id, generation);
     bench.register_leaf_of(&ca, CertificateStatus::Inactive).await;
 }

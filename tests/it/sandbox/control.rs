@@ -39,7 +39,7 @@ async fn bench() -> Bench {
 }
 
 #[tokio::test]
-async fn the_ledger_tells_calls_certificates_and_queues() {
+async fn the_ledger_shows_calls_certificates_and_queues() {
     let bench = bench().await;
     let ca = Ca::new("Plant CA");
     bench.sandbox.plant_ca(&ca.pem()).unwrap();
@@ -63,7 +63,7 @@ async fn the_ledger_tells_calls_certificates_and_queues() {
 }
 
 #[tokio::test]
-async fn every_session_can_be_ended() {
+async fn all_sessions_can_be_expired() {
     let bench = bench().await;
     let assume = bench.sts.assume_role().role_arn("arn:aws:iam::000000000000:role/muster").role_session_name("me");
     let keys = assume.send().await.unwrap().credentials.unwrap();
@@ -78,7 +78,7 @@ async fn every_session_can_be_ended() {
 }
 
 #[tokio::test]
-async fn deleted_messages_are_told_by_their_ids() {
+async fn deleted_messages_are_listed_by_id() {
     let bench = bench().await;
     let url = bench.queue("jobs", &[]).await;
     let sent = bench.sqs.send_message().queue_url(&url).message_body("x").send().await.unwrap();

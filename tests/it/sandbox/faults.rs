@@ -13,14 +13,14 @@ use muster_sandbox::{ApiOperation, Effect, Fault, Limiting, Rates, SandboxSettin
 use super::Bench;
 
 /// A sandbox with a CA and one device certificate to register.
-struct Line {
+struct Fixture {
     bench: Bench,
     pem: String,
 }
 
 type Registration = Result<RegisterCertificateOutput, SdkError<RegisterCertificateError>>;
 
-impl Line {
+impl Fixture {
     async fn start() -> Self {
         let bench = Bench::start(SandboxSettings { limiting: Limiting::CountOnly, ..SandboxSettings::default() }).await;
         let ca = Ca::new("Plant CA");
@@ -28,7 +28,8 @@ impl Line {
         Self { bench, pem: ca.leaf("device") }
     }
 
-    fn order(&self, effect: Effect) {
+    /// Makes the next registration meet an effect.
+    fn inject(&self, effect: Effect) {
         let fault = Fault::new(ApiOperation::RegisterCertificate, effect).calls(1);
         self.bench.sandbox.faults().set(fault).unwrap();
     }
@@ -49,78 +50,81 @@ impl Line {
 }
 
 fn code(registration: Registration) -> String {
-    registration.expect_err("an error was ordered").code().unwrap_or_default().to_owned()
+    registration.expect_err("an error was injected").code().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
-async fn an_ordered_throttle_is_the_services_own() {
-    let line = Line::start().await;
-    line.order(Effect::Throttle);
-    assert_eq!(code(line.register().await), "ThrottlingException");
-    assert_eq!((line.last_call(), line.n_certificates()), ((Some("ThrottlingException".to_owned()), false), 0));
-    line.register().await.unwrap();
+async fn an_injected_throttle_looks_like_the_services_own() {
+    let fixture = Fixture::start().await;
+    fixture.inject(Effect::Throttle);
+    assert_eq!(code(fixture.register().await), "ThrottlingException");
+    assert_eq!((fixture.last_call(), fixture.n_certificates()), ((Some("ThrottlingException".to_owned()), false), 0));
+    fixture.register().await.unwrap();
 }
 
 #[tokio::test]
 async fn any_error_can_come_before_or_after_execution() {
-    let line = Line::start().await;
+    let fixture = Fixture::start().await;
     for (executed, n_certificates) in [(false, 0), (true, 1)] {
         let (status, code, message) = (503, "ServiceUnavailableException".to_owned(), "later".to_owned());
-        line.order(Effect::Error { status, code, message, executed });
-        let Err(SdkError::ServiceError(error)) = line.register().await else { panic!("no answer") };
+        fixture.inject(Effect::Error { status, code, message, executed });
+        let Err(SdkError::ServiceError(error)) = fixture.register().await else { panic!("no answer") };
         assert_eq!((error.raw().status().as_u16(), error.err().message()), (503, Some("later")));
-        assert_eq!(line.n_certificates(), n_certificates);
+        assert_eq!(fixture.n_certificates(), n_certificates);
     }
 }
 
 #[tokio::test]
 async fn a_reset_breaks_the_connection_before_or_after_execution() {
-    let line = Line::start().await;
+    let fixture = Fixture::start().await;
     for (executed, n_certificates) in [(false, 0), (true, 1)] {
-        line.order(Effect::Reset { executed });
-        let error = line.register().await.unwrap_err();
+        fixture.inject(Effect::Reset { executed });
+        let error = fixture.register().await.unwrap_err();
         assert!(matches!(error, SdkError::DispatchFailure(_)), "{error:?}");
-        assert_eq!((line.last_call(), line.n_certificates()), ((Some("reset".to_owned()), executed), n_certificates));
+        assert_eq!(
+            (fixture.last_call(), fixture.n_certificates()),
+            ((Some("reset".to_owned()), executed), n_certificates)
+        );
     }
-    assert_eq!(code(line.register().await), "ResourceAlreadyExistsException");
+    assert_eq!(code(fixture.register().await), "ResourceAlreadyExistsException");
 }
 
 #[tokio::test]
 async fn a_hung_call_is_executed_and_never_answered() {
-    let line = Line::start().await;
-    line.order(Effect::Hang { executed: true });
-    let call = line.register();
+    let fixture = Fixture::start().await;
+    fixture.inject(Effect::Hang { executed: true });
+    let call = fixture.register();
     tokio::select! {
         answer = call => panic!("an answer: {answer:?}"),
         () = async {
-            while line.n_certificates() == 0 || line.last_call().0.is_none() {
+            while fixture.n_certificates() == 0 || fixture.last_call().0.is_none() {
                 tokio::task::yield_now().await;
             }
         } => {}
     }
-    assert_eq!(line.last_call(), (Some("hung".to_owned()), true));
+    assert_eq!(fixture.last_call(), (Some("hung".to_owned()), true));
 }
 
 #[tokio::test]
-async fn a_latency_holds_the_answer_back_but_not_the_execution() {
-    let line = Line::start().await;
-    line.order(Effect::Latency { milliseconds: 150, up_to: Some(200) });
+async fn a_latency_delays_the_answer() {
+    let fixture = Fixture::start().await;
+    fixture.inject(Effect::Latency { milliseconds: 150, up_to: Some(200) });
     let before = Instant::now();
-    line.register().await.unwrap();
+    fixture.register().await.unwrap();
     assert!(before.elapsed() >= Duration::from_millis(150), "{:?}", before.elapsed());
 }
 
 #[tokio::test]
 async fn a_wrong_id_is_in_the_answer_only() {
-    let line = Line::start().await;
-    line.order(Effect::WrongId);
-    let told = line.register().await.unwrap().certificate_id.unwrap();
-    let registered = line.bench.sandbox.ledger().certificates()[0].id.to_string();
-    assert!(told != registered && told.len() == registered.len());
+    let fixture = Fixture::start().await;
+    fixture.inject(Effect::WrongId);
+    let returned = fixture.register().await.unwrap().certificate_id.unwrap();
+    let registered = fixture.bench.sandbox.ledger().certificates()[0].id.to_string();
+    assert!(returned != registered && returned.len() == registered.len());
 }
 
 #[tokio::test]
-async fn faults_strike_only_what_the_quota_lets_through() {
+async fn faults_strike_only_calls_within_the_quota() {
     let bench =
         Bench::start(SandboxSettings { rates: Rates::all(0.001), burst: Some(1.0), ..SandboxSettings::default() })
             .await;
@@ -175,7 +179,7 @@ async fn a_message_is_delivered_twice_while_it_is_in_flight() {
 }
 
 #[tokio::test]
-async fn a_stale_delete_is_answered_as_done_and_the_message_stays() {
+async fn a_stale_delete_is_confirmed_but_the_message_stays() {
     let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     bench.sqs.send_message().queue_url(&url).message_body("x").send().await.unwrap();
@@ -204,9 +208,9 @@ async fn a_throttled_queue_answers_with_its_own_code() {
 #[tokio::test]
 async fn a_reset_is_a_reset_on_the_wire_too() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let line = Line::start().await;
-    line.order(Effect::Reset { executed: false });
-    let address = line.bench.sandbox.url().trim_start_matches("http://").to_owned();
+    let fixture = Fixture::start().await;
+    fixture.inject(Effect::Reset { executed: false });
+    let address = fixture.bench.sandbox.url().trim_start_matches("http://").to_owned();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     stream.write_all(b"POST /certificate/register HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
     let error = stream.read(&mut [0; 1]).await.unwrap_err();

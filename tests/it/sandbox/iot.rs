@@ -59,7 +59,7 @@ async fn a_second_registration_is_a_conflict_that_names_the_first() {
     let plant = Plant::unlimited().await;
     let pem = plant.ca.leaf("device");
     plant.register(&pem).send().await.unwrap();
-    let Err(SdkError::ServiceError(again)) = plant.register(&pem).send().await else { panic!("it was taken twice") };
+    let Err(SdkError::ServiceError(again)) = plant.register(&pem).send().await else { panic!("it was accepted twice") };
     assert_eq!(again.raw().status().as_u16(), 409);
     let Error::ResourceAlreadyExistsException(again) = again.into_err() else { panic!("another error") };
     assert_eq!(again.resource_id(), Some(id_of(&pem).to_string().as_str()));
@@ -67,10 +67,10 @@ async fn a_second_registration_is_a_conflict_that_names_the_first() {
 }
 
 #[tokio::test]
-async fn a_status_says_itself_and_set_as_active_is_its_older_form() {
+async fn a_status_wins_over_set_as_active() {
     let plant = Plant::unlimited().await;
     let ledger = plant.bench.sandbox.ledger();
-    #[expect(deprecated, reason = "lines of that age exist")]
+    #[expect(deprecated, reason = "older producers send it")]
     for (status, set_as_active, wanted) in [
         (None, None, "INACTIVE"),
         (None, Some(true), "ACTIVE"),
@@ -110,7 +110,7 @@ async fn flawed_certificates_are_refused_for_the_reason_aws_gives() {
 }
 
 #[tokio::test]
-async fn every_curve_and_long_rsa_keys_are_taken() {
+async fn every_curve_and_long_rsa_keys_are_accepted() {
     let plant = Plant::unlimited().await;
     for kind in [KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Rsa2048] {
         let ca = Ca::with_key(kind, &format!("{kind} CA"));
@@ -135,15 +135,11 @@ async fn the_issuer_must_be_registered_and_active() {
     assert!(plant.bench.sandbox.set_ca_active(id, true));
     plant.register(&pem).send().await.unwrap();
     assert!(plant.bench.sandbox.set_ca_active(id, false));
-    assert_eq!(
-        plant.refusal(plant.register(&pem)).await,
-        "CertificateStateException",
-        "the duplicate is looked at last"
-    );
+    assert_eq!(plant.refusal(plant.register(&pem)).await, "CertificateStateException", "the duplicate is checked last");
 }
 
 #[tokio::test]
-async fn two_cas_of_one_name_want_the_ca_in_the_call() {
+async fn two_cas_of_one_name_need_the_ca_in_the_call() {
     let plant = Plant::unlimited().await;
     let twin = plant.ca.impostor(KeyKind::P256);
     plant.bench.sandbox.plant_ca(&twin.pem()).unwrap();
@@ -163,7 +159,7 @@ async fn an_unknown_certificate_is_not_described() {
 }
 
 #[tokio::test]
-async fn a_call_above_the_quota_is_throttled_and_in_the_ledger() {
+async fn a_call_above_the_quota_is_throttled_and_logged() {
     let settings = SandboxSettings { rates: Rates::all(0.001), burst: Some(2.0), ..SandboxSettings::default() };
     let plant = Plant::start(settings).await;
     let pems: Vec<String> = (0..3).map(|_| plant.ca.leaf("device")).collect();
@@ -196,7 +192,7 @@ async fn a_raised_quota_lets_more_calls_through() {
 }
 
 #[tokio::test]
-async fn certificates_need_not_be_kept_whole() {
+async fn the_pem_need_not_be_kept() {
     let plant = Plant::start(SandboxSettings { keep_pem: false, ..SandboxSettings::default() }).await;
     let pem = plant.ca.leaf("device");
     let id = plant.register(&pem).send().await.unwrap().certificate_id.unwrap();

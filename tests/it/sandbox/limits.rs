@@ -8,12 +8,12 @@ use muster_sandbox::SandboxSettings;
 use super::Bench;
 
 /// A sandbox with one queue.
-struct Desk {
+struct Fixture {
     bench: Bench,
     url: String,
 }
 
-impl Desk {
+impl Fixture {
     async fn start() -> Self {
         let bench = Bench::start(SandboxSettings::default()).await;
         let url = bench.queue("jobs", &[]).await;
@@ -37,21 +37,21 @@ impl Desk {
 }
 
 #[tokio::test]
-async fn a_message_of_one_mebibyte_is_taken_and_a_longer_one_not() {
-    let desk = Desk::start().await;
-    desk.message("x".repeat(1 << 20)).send().await.unwrap();
-    assert_eq!(desk.refusal(desk.message("x".repeat((1 << 20) + 1))).await, "InvalidParameterValue");
+async fn messages_are_limited_to_one_mebibyte() {
+    let fixture = Fixture::start().await;
+    fixture.message("x".repeat(1 << 20)).send().await.unwrap();
+    assert_eq!(fixture.refusal(fixture.message("x".repeat((1 << 20) + 1))).await, "InvalidParameterValue");
     let limit = (QueueAttributeName::MaximumMessageSize, "1024");
-    desk.bench.sqs.set_queue_attributes().queue_url(&desk.url).attributes(limit.0, limit.1).send().await.unwrap();
-    assert_eq!(desk.refusal(desk.message("x".repeat(1_025))).await, "InvalidParameterValue");
+    fixture.bench.sqs.set_queue_attributes().queue_url(&fixture.url).attributes(limit.0, limit.1).send().await.unwrap();
+    assert_eq!(fixture.refusal(fixture.message("x".repeat(1_025))).await, "InvalidParameterValue");
 }
 
 #[tokio::test]
 async fn numbers_outside_their_range_are_refused() {
-    let desk = Desk::start().await;
-    assert_eq!(desk.refusal(desk.message("x").delay_seconds(901)).await, "InvalidParameterValue");
-    assert_eq!(desk.refusal(desk.message("x").message_group_id("a b")).await, "InvalidParameterValue");
-    let receive = || desk.bench.sqs.receive_message().queue_url(&desk.url);
+    let fixture = Fixture::start().await;
+    assert_eq!(fixture.refusal(fixture.message("x").delay_seconds(901)).await, "InvalidParameterValue");
+    assert_eq!(fixture.refusal(fixture.message("x").message_group_id("a b")).await, "InvalidParameterValue");
+    let receive = || fixture.bench.sqs.receive_message().queue_url(&fixture.url);
     for request in [
         receive().max_number_of_messages(11),
         receive().max_number_of_messages(0),
@@ -63,57 +63,58 @@ async fn numbers_outside_their_range_are_refused() {
     for (name, value) in
         [("MessageRetentionPeriod", "59"), ("VisibilityTimeout", "43201"), ("DelaySeconds", "-1"), ("Colour", "red")]
     {
-        let request = desk.bench.sqs.set_queue_attributes().queue_url(&desk.url).attributes(name.into(), value);
+        let request = fixture.bench.sqs.set_queue_attributes().queue_url(&fixture.url).attributes(name.into(), value);
         let code = request.send().await.unwrap_err().code().unwrap().to_owned();
         assert_eq!(code, if name == "Colour" { "InvalidAttributeName" } else { "InvalidAttributeValue" }, "{name}");
     }
 }
 
 #[tokio::test]
-async fn text_outside_xml_and_empty_text_are_refused() {
-    let desk = Desk::start().await;
-    assert_eq!(desk.refusal(desk.message("a\0b")).await, "InvalidMessageContents");
-    assert_eq!(desk.refusal(desk.message("\u{ffff}")).await, "InvalidMessageContents");
-    assert_eq!(desk.refusal(desk.message("")).await, "MissingParameter");
-    assert_eq!(desk.refusal(desk.bench.sqs.send_message().queue_url(&desk.url)).await, "MissingParameter");
+async fn characters_outside_xml_and_empty_bodies_are_refused() {
+    let fixture = Fixture::start().await;
+    assert_eq!(fixture.refusal(fixture.message("a\0b")).await, "InvalidMessageContents");
+    assert_eq!(fixture.refusal(fixture.message("\u{ffff}")).await, "InvalidMessageContents");
+    assert_eq!(fixture.refusal(fixture.message("")).await, "MissingParameter");
+    assert_eq!(fixture.refusal(fixture.bench.sqs.send_message().queue_url(&fixture.url)).await, "MissingParameter");
 }
 
 #[tokio::test]
 async fn a_batch_is_refused_as_a_whole_for_its_ids_and_its_length() {
-    let desk = Desk::start().await;
+    let fixture = Fixture::start().await;
     let ids = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"];
     let small = |ids: &[&'static str]| ids.iter().map(|&id| (id, "x".to_owned())).collect::<Vec<_>>();
     let code = |short: &str| format!("AWS.SimpleQueueService.{short}");
-    assert_eq!(desk.batch_refusal(small(&[])).await, code("EmptyBatchRequest"));
-    assert_eq!(desk.batch_refusal(small(&ids)).await, code("TooManyEntriesInBatchRequest"));
-    assert_eq!(desk.batch_refusal(small(&["a", "a"])).await, code("BatchEntryIdsNotDistinct"));
-    assert_eq!(desk.batch_refusal(small(&["a b"])).await, code("InvalidBatchEntryId"));
+    assert_eq!(fixture.batch_refusal(small(&[])).await, code("EmptyBatchRequest"));
+    assert_eq!(fixture.batch_refusal(small(&ids)).await, code("TooManyEntriesInBatchRequest"));
+    assert_eq!(fixture.batch_refusal(small(&["a", "a"])).await, code("BatchEntryIdsNotDistinct"));
+    assert_eq!(fixture.batch_refusal(small(&["a b"])).await, code("InvalidBatchEntryId"));
     let half = "x".repeat((1 << 19) + 1);
-    assert_eq!(desk.batch_refusal(vec![("a", half.clone()), ("b", half)]).await, code("BatchRequestTooLong"));
-    assert_eq!(desk.bench.sandbox.ledger().queue("jobs").unwrap().total.sent, 0);
+    assert_eq!(fixture.batch_refusal(vec![("a", half.clone()), ("b", half)]).await, code("BatchRequestTooLong"));
+    assert_eq!(fixture.bench.sandbox.ledger().queue("jobs").unwrap().total.sent, 0);
 }
 
 #[tokio::test]
-async fn a_queue_is_made_once_with_one_set_of_attributes() {
-    let desk = Desk::start().await;
-    let again = desk.bench.sqs.create_queue().queue_name("jobs").send().await.unwrap();
-    assert_eq!(again.queue_url(), Some(desk.url.as_str()));
-    let other = desk.bench.sqs.create_queue().queue_name("jobs").attributes(QueueAttributeName::DelaySeconds, "7");
+async fn creating_a_queue_again_needs_the_same_attributes() {
+    let fixture = Fixture::start().await;
+    let again = fixture.bench.sqs.create_queue().queue_name("jobs").send().await.unwrap();
+    assert_eq!(again.queue_url(), Some(fixture.url.as_str()));
+    let other = fixture.bench.sqs.create_queue().queue_name("jobs").attributes(QueueAttributeName::DelaySeconds, "7");
     assert_eq!(other.send().await.unwrap_err().code(), Some("QueueAlreadyExists"));
-    let fifo = desk.bench.sqs.create_queue().queue_name("jobs.fifo").send().await;
+    let fifo = fixture.bench.sqs.create_queue().queue_name("jobs.fifo").send().await;
     assert_eq!(fifo.unwrap_err().code(), Some("InvalidParameterValue"));
     let redrive = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:nowhere","maxReceiveCount":"3"}"#;
-    let orphan = desk.bench.sqs.create_queue().queue_name("b").attributes(QueueAttributeName::RedrivePolicy, redrive);
+    let orphan =
+        fixture.bench.sqs.create_queue().queue_name("b").attributes(QueueAttributeName::RedrivePolicy, redrive);
     assert_eq!(orphan.send().await.unwrap_err().code(), Some("InvalidAttributeValue"));
 }
 
 #[tokio::test]
-async fn a_visibility_can_be_changed_only_of_a_message_in_flight() {
-    let desk = Desk::start().await;
-    desk.message("x").send().await.unwrap();
-    let received = desk.bench.sqs.receive_message().queue_url(&desk.url).send().await.unwrap().messages.unwrap();
+async fn only_a_message_in_flight_can_change_its_visibility() {
+    let fixture = Fixture::start().await;
+    fixture.message("x").send().await.unwrap();
+    let received = fixture.bench.sqs.receive_message().queue_url(&fixture.url).send().await.unwrap().messages.unwrap();
     let change = |handle: &str, seconds| {
-        let request = desk.bench.sqs.change_message_visibility().queue_url(&desk.url).receipt_handle(handle);
+        let request = fixture.bench.sqs.change_message_visibility().queue_url(&fixture.url).receipt_handle(handle);
         request.visibility_timeout(seconds).send()
     };
     let handle = received[0].receipt_handle().unwrap();
@@ -122,17 +123,17 @@ async fn a_visibility_can_be_changed_only_of_a_message_in_flight() {
     change(handle, 0).await.unwrap();
     let late = change(handle, 5).await.unwrap_err();
     assert_eq!(late.code(), Some("AWS.SimpleQueueService.MessageNotInflight"));
-    desk.bench.sqs.delete_message().queue_url(&desk.url).receipt_handle(handle).send().await.unwrap();
+    fixture.bench.sqs.delete_message().queue_url(&fixture.url).receipt_handle(handle).send().await.unwrap();
     assert_eq!(change(handle, 5).await.unwrap_err().code(), Some("InvalidParameterValue"), "it is gone");
 }
 
 #[tokio::test]
 async fn a_deleted_queue_ends_its_long_polls() {
-    let desk = Desk::start().await;
-    let poll = tokio::spawn(desk.bench.sqs.receive_message().queue_url(&desk.url).wait_time_seconds(20).send());
-    while desk.bench.sandbox.ledger().n_calls() < 2 {
+    let fixture = Fixture::start().await;
+    let poll = tokio::spawn(fixture.bench.sqs.receive_message().queue_url(&fixture.url).wait_time_seconds(20).send());
+    while fixture.bench.sandbox.ledger().n_calls() < 2 {
         tokio::task::yield_now().await;
     }
-    desk.bench.sqs.delete_queue().queue_url(&desk.url).send().await.unwrap();
+    fixture.bench.sqs.delete_queue().queue_url(&fixture.url).send().await.unwrap();
     assert!(poll.await.unwrap().unwrap_err().into_service_error().is_queue_does_not_exist());
 }

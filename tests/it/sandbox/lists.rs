@@ -29,7 +29,7 @@ macro_rules! walk {
 
 impl Bench {
     /// Registers a CA, and `n` certificates that it issued.
-    async fn registered(&self, ca: &Ca, n: usize) -> Vec<CertificateId> {
+    async fn register_with_leaves(&self, ca: &Ca, n: usize) -> Vec<CertificateId> {
         self.sandbox.plant_ca(&ca.pem()).unwrap();
         let mut ids = Vec::new();
         for _ in 0..n {
@@ -50,7 +50,7 @@ fn reversed(ids: &[CertificateId]) -> Vec<CertificateId> {
 #[tokio::test]
 async fn certificates_are_listed_page_by_page() {
     let bench = Bench::unlimited().await;
-    let ids = bench.registered(&Ca::new("Plant CA"), 5).await;
+    let ids = bench.register_with_leaves(&Ca::new("Plant CA"), 5).await;
     let request = || bench.iot.list_certificates().page_size(2);
     assert_eq!(walk!(request().ascending_order(true), async {}), ids);
     assert_eq!(walk!(request(), async {}), reversed(&ids));
@@ -64,7 +64,7 @@ async fn certificates_are_listed_page_by_page() {
 #[tokio::test]
 async fn deletes_between_pages_skip_and_repeat_nothing() {
     let bench = Bench::unlimited().await;
-    let ids = bench.registered(&Ca::new("Plant CA"), 7).await;
+    let ids = bench.register_with_leaves(&Ca::new("Plant CA"), 7).await;
     let deleted = std::sync::atomic::AtomicUsize::new(0);
     let delete_seen = || async {
         // Deletes what the pages so far returned, while other certificates are still to come.
@@ -81,9 +81,9 @@ async fn deletes_between_pages_skip_and_repeat_nothing() {
 async fn the_certificates_of_one_ca_are_listed() {
     let bench = Bench::unlimited().await;
     let (one, other) = (Ca::new("One CA"), Ca::new("Another CA"));
-    let mut ids = bench.registered(&one, 2).await;
-    bench.registered(&other, 3).await;
-    ids.extend(bench.registered(&one, 1).await);
+    let mut ids = bench.register_with_leaves(&one, 2).await;
+    bench.register_with_leaves(&other, 3).await;
+    ids.extend(bench.register_with_leaves(&one, 1).await);
     let of = |id: CertificateId| bench.iot.list_certificates_by_ca().ca_certificate_id(id.to_string()).page_size(2);
     assert_eq!(walk!(of(one.certificate().id()).ascending_order(true), async {}), ids);
     assert_eq!(walk!(of(other.certificate().id()), async {}).len(), 3);
@@ -124,7 +124,7 @@ async fn cas_are_listed_page_by_page_and_by_template() {
 }
 
 #[tokio::test]
-async fn each_operation_has_a_quota_of_its_own() {
+async fn each_operation_has_its_own_quota() {
     let bench =
         Bench::start(SandboxSettings { rates: Rates::all(0.001), burst: Some(1.0), ..SandboxSettings::default() })
             .await;

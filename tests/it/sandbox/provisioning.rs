@@ -29,7 +29,7 @@ fn config() -> RegistrationConfigBuilder {
 }
 
 #[tokio::test]
-async fn what_was_sent_is_kept_and_described() {
+async fn the_config_is_kept_and_described() {
     let bench = Bench::with_template().await;
     for config in [
         config().template_body("{\"Resources\":{}}").role_arn(ROLE),
@@ -51,7 +51,7 @@ async fn what_was_sent_is_kept_and_described() {
 }
 
 #[tokio::test]
-async fn what_breaks_a_constraint_is_refused() {
+async fn an_invalid_config_is_refused() {
     let bench = Bench::with_template().await;
     for config in [
         config().template_body("x".repeat(10_241)),
@@ -69,11 +69,11 @@ async fn what_breaks_a_constraint_is_refused() {
 }
 
 #[tokio::test]
-async fn a_template_must_be_there() {
+async fn the_template_must_exist() {
     let bench = Bench::with_template().await;
     let ca = Ca::new("Plant CA");
     let register = || bench.register_sni_only(&ca).registration_config(config().template_name("line-8").build()).send();
-    let Err(SdkError::ServiceError(refused)) = register().await else { panic!("it was taken") };
+    let Err(SdkError::ServiceError(refused)) = register().await else { panic!("it was accepted") };
     assert_eq!(refused.raw().status().as_u16(), 404);
     assert!(refused.err().is_resource_not_found_exception());
     bench.sandbox.add_template("line-8");
@@ -81,7 +81,7 @@ async fn a_template_must_be_there() {
 }
 
 #[tokio::test]
-async fn a_role_must_be_there() {
+async fn the_role_must_exist() {
     let bench = Bench::with_template().await;
     let foreign = "arn:aws:iam::999999999999:role/provisioning";
     assert_eq!(bench.refused(config().role_arn(foreign)).await, "ResourceNotFoundException");
@@ -101,11 +101,11 @@ async fn a_role_must_be_there() {
     let sdk = super::sdk(&bench.sandbox.url()).into_builder();
     let sdk = sdk.credentials_provider(super::SharedCredentialsProvider::new(keys)).build();
     let iot = aws_sdk_iot::Client::new(&sdk);
-    for (name, is_there) in [("muster", true), ("provisioning", false)] {
+    for (name, exists) in [("muster", true), ("provisioning", false)] {
         let config = config().role_arn(role(name).arn.as_str()).build();
         let request = bench.register_sni_only(&Ca::new("Plant CA")).registration_config(config);
         let answer = request.as_input().clone().send_with(&iot).await;
-        assert_eq!(answer.is_ok(), is_there, "{name}: {answer:?}");
+        assert_eq!(answer.is_ok(), exists, "{name}: {answer:?}");
     }
     assert_eq!(bench.sandbox.ledger().n_authorities(), registered + 1);
 }

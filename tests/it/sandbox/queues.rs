@@ -92,7 +92,7 @@ async fn an_expired_visibility_ends_a_long_poll() {
 }
 
 #[tokio::test]
-async fn a_stale_receipt_deletes_nothing_and_nobody_is_told() {
+async fn a_stale_receipt_silently_deletes_nothing() {
     let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     bench.send(&url, "mine").await;
@@ -149,14 +149,14 @@ async fn a_batch_is_answered_entry_by_entry() {
 }
 
 #[tokio::test]
-async fn a_quiet_line_does_not_wait_behind_a_loud_one() {
+async fn a_quiet_group_does_not_wait_behind_a_noisy_one() {
     let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     let send = |group: &'static str, body: String| {
         bench.sqs.send_message().queue_url(&url).message_group_id(group).message_body(body).send()
     };
     for i in 0..20 {
-        send("loud", format!("loud {i}")).await.unwrap();
+        send("noisy", format!("noisy {i}")).await.unwrap();
     }
     assert_eq!(bench.receive(&url).await.len(), 10);
     send("quiet", "quiet".to_owned()).await.unwrap();
@@ -194,7 +194,7 @@ async fn counts_are_kept_for_each_batch_of_jobs() {
 }
 
 #[tokio::test]
-async fn a_queue_tells_its_attributes() {
+async fn get_queue_attributes_returns_the_attributes() {
     let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[("VisibilityTimeout", "120"), ("MessageRetentionPeriod", "1209600")]).await;
     assert_eq!(bench.sqs.get_queue_url().queue_name("jobs").send().await.unwrap().queue_url(), Some(url.as_str()));
@@ -224,7 +224,7 @@ async fn a_queue_tells_its_attributes() {
 }
 
 #[tokio::test]
-async fn a_missing_queue_is_told_in_both_spellings() {
+async fn a_missing_queue_is_reported_in_both_spellings() {
     let bench = Bench::start(SandboxSettings::default()).await;
     let error = bench.sqs.get_queue_url().queue_name("nowhere").send().await.unwrap_err();
     let header = error.raw_response().unwrap().headers().get("x-amzn-query-error").map(str::to_owned);

@@ -62,7 +62,7 @@ async fn iot_error(sdk: &SdkConfig) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_session_of_the_role_opens_iot_and_other_credentials_do_not() {
+async fn iot_accepts_only_sessions_of_the_role() {
     let bench = bench().await;
     assert_eq!(iot_error(&sdk(&bench.sandbox.url())).await.as_deref(), Some("UnrecognizedClientException"));
     let assumed = bench.assumed().await;
@@ -74,14 +74,14 @@ async fn a_session_of_the_role_opens_iot_and_other_credentials_do_not() {
 }
 
 #[tokio::test]
-async fn a_session_lasts_as_long_as_was_asked_for() {
+async fn a_session_lasts_as_long_as_requested() {
     let bench = bench().await;
     for (asked, seconds) in [(None, 3600), (Some(900), 900), (Some(43_200), 43_200)] {
         let before = OffsetDateTime::now_utc();
         let keys = bench.assume().set_duration_seconds(asked).send().await.unwrap().credentials.unwrap();
-        let lasts = OffsetDateTime::from_unix_timestamp(keys.expiration.secs()).unwrap() - before;
+        let duration = OffsetDateTime::from_unix_timestamp(keys.expiration.secs()).unwrap() - before;
         let wanted = Duration::seconds(seconds);
-        assert!((wanted - Duration::SECOND..wanted + Duration::MINUTE).contains(&lasts), "{lasts} for {asked:?}");
+        assert!((wanted - Duration::SECOND..wanted + Duration::MINUTE).contains(&duration), "{duration} for {asked:?}");
     }
     for asked in [899, 43_201] {
         let error = bench.assume().duration_seconds(asked).send().await.unwrap_err();
@@ -90,7 +90,7 @@ async fn a_session_lasts_as_long_as_was_asked_for() {
 }
 
 #[tokio::test]
-async fn expired_sessions_are_refused_and_new_ones_are_good() {
+async fn expired_sessions_are_refused_and_new_ones_accepted() {
     let bench = bench().await;
     let assumed = bench.assumed().await;
     bench.sandbox.expire_sessions();
@@ -101,7 +101,7 @@ async fn expired_sessions_are_refused_and_new_ones_are_good() {
 }
 
 #[tokio::test]
-async fn who_is_not_trusted_cannot_assume_the_role() {
+async fn an_untrusted_caller_cannot_assume_the_role() {
     let bench = bench().await;
     let refused = [
         bench.assume().external_id("plant-4"),
@@ -121,7 +121,7 @@ async fn who_is_not_trusted_cannot_assume_the_role() {
 }
 
 #[tokio::test]
-async fn any_role_of_the_account_can_be_assumed_where_iot_asks_for_none() {
+async fn any_role_of_the_account_can_be_assumed_if_iot_requires_none() {
     let bench = Bench::start(SandboxSettings::default()).await;
     let assume = |account: &str| bench.assume().role_arn(arn(account, "any")).send();
     assume("000000000000").await.unwrap();
@@ -129,7 +129,7 @@ async fn any_role_of_the_account_can_be_assumed_where_iot_asks_for_none() {
 }
 
 #[tokio::test]
-async fn a_fault_can_strike_it_and_an_action_that_nobody_knows_is_none() {
+async fn faults_strike_assume_role_and_unknown_actions_are_invalid() {
     let bench = bench().await;
     bench.sandbox.faults().set(Fault::new(ApiOperation::AssumeRole, Effect::Throttle).calls(1)).unwrap();
     let config = aws_sdk_sts::config::Builder::from(&sdk(&bench.sandbox.url()))

@@ -47,7 +47,7 @@ async fn tags_are_kept_and_listed() {
 }
 
 #[tokio::test]
-async fn tags_out_of_their_limits_are_refused() {
+async fn tags_outside_the_limits_are_refused() {
     let bench = Bench::unlimited().await;
     bench.tagged(tags(50)).await;
     bench.tagged(vec![tag("x".repeat(128), "y".repeat(256))]).await;
@@ -88,7 +88,7 @@ async fn tags_are_added_overwritten_and_removed() {
 }
 
 #[tokio::test]
-async fn only_cas_that_are_there_have_tags() {
+async fn only_existing_cas_have_tags() {
     let bench = Bench::unlimited().await;
     let arn = bench.tagged(Vec::new()).await;
     assert!(bench.tags(&arn).await.is_empty());

@@ -35,7 +35,7 @@ async fn a_certificate_needs_no_ca_and_is_sni_only() {
 }
 
 #[tokio::test]
-async fn the_status_is_inactive_unless_said_otherwise() {
+async fn the_status_is_inactive_by_default() {
     let bench = Bench::unlimited().await;
     for (status, wanted) in [(None, "INACTIVE"), (Some(CertificateStatus::Revoked), "REVOKED")] {
         let pem = Ca::new("CA").leaf("device");
@@ -53,7 +53,7 @@ async fn a_certificate_is_registered_once_by_either_call() {
 
     let pem = ca.leaf("device");
     let first = with_ca(&pem).await.unwrap();
-    let Err(SdkError::ServiceError(again)) = bench.register_alone(&pem).send().await else { panic!("taken twice") };
+    let Err(SdkError::ServiceError(again)) = bench.register_alone(&pem).send().await else { panic!("accepted twice") };
     assert_eq!(again.raw().status().as_u16(), 409);
     let RegisterCertificateWithoutCAError::ResourceAlreadyExistsException(again) = again.into_err() else {
         panic!("another error")
@@ -62,7 +62,7 @@ async fn a_certificate_is_registered_once_by_either_call() {
 
     let pem = ca.leaf("device");
     let first = bench.register_alone(&pem).send().await.unwrap();
-    let Err(SdkError::ServiceError(again)) = with_ca(&pem).await else { panic!("taken twice") };
+    let Err(SdkError::ServiceError(again)) = with_ca(&pem).await else { panic!("accepted twice") };
     let RegisterCertificateError::ResourceAlreadyExistsException(again) = again.into_err() else {
         panic!("another error")
     };
@@ -71,7 +71,7 @@ async fn a_certificate_is_registered_once_by_either_call() {
 }
 
 #[tokio::test]
-async fn what_is_no_good_certificate_is_refused() {
+async fn an_invalid_certificate_is_refused() {
     let bench = Bench::unlimited().await;
     let ca = Ca::new("CA");
     for (flaw, code) in [
@@ -98,7 +98,7 @@ async fn a_pending_status_is_refused_before_the_pem_is_read() {
         [CertificateStatus::PendingActivation, CertificateStatus::PendingTransfer, CertificateStatus::RegisterInactive]
     {
         let Err(SdkError::ServiceError(error)) = bench.register_alone("x").status(status).send().await else {
-            panic!("it was taken")
+            panic!("it was accepted")
         };
         assert_eq!(error.raw().status().as_u16(), 406);
         assert!(error.err().is_certificate_state_exception());
@@ -106,13 +106,13 @@ async fn a_pending_status_is_refused_before_the_pem_is_read() {
 }
 
 #[tokio::test]
-async fn its_calls_are_in_the_ledger_and_faults_strike_them() {
+async fn its_calls_are_logged_and_faults_strike_them() {
     let bench = Bench::unlimited().await;
     let pem = Ca::new("CA").leaf("device");
     let wrong_id = Fault::new(ApiOperation::RegisterCertificateWithoutCA, Effect::WrongId);
     bench.sandbox.faults().set(wrong_id).unwrap();
-    let told = bench.register_alone(&pem).send().await.unwrap().certificate_id.unwrap();
-    assert_ne!(told, id_of(&pem).to_string());
+    let registered_id = bench.register_alone(&pem).send().await.unwrap().certificate_id.unwrap();
+    assert_ne!(registered_id, id_of(&pem).to_string());
     let call = bench.sandbox.ledger().calls().remove(0);
     assert_eq!(call.operation, ApiOperation::RegisterCertificateWithoutCA);
     assert_eq!(call.certificate_id, Some(id_of(&pem)));

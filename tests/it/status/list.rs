@@ -10,8 +10,8 @@ use super::status;
 use crate::factory::Factory;
 use crate::ledger::row;
 
-/// Creates three batches of one certificate each, with their outcomes.
-async fn three() -> Factory {
+/// Creates three_batches batches of one certificate each, with their outcomes.
+async fn three_batches() -> Factory {
     let factory = Factory::new(1000.0).await;
     for (batch, code, announced) in
         [("first", Code::Ok, Some(1)), ("second", Code::Expired, Some(4)), ("third", Code::IssuerInactive, None)]
@@ -24,14 +24,14 @@ async fn three() -> Factory {
 }
 
 async fn listing(factory: &Factory, arguments: &[&str]) -> Value {
-    let (code, data, said) = status(factory, &[&["--json"], arguments].concat()).await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, data, stderr) = status(factory, &[&["--json"], arguments].concat()).await;
+    assert_eq!(code, Some(0), "{stderr}");
     serde_json::from_str(&data).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_batch_all_are_listed_the_latest_first() {
-    let factory = three().await;
+async fn all_batches_are_listed_latest_first() {
+    let factory = three_batches().await;
     sqlx::raw_sql(
         "insert into queue_readings (queue, read_at, empty_since) values ('q', now(), now() - interval '3 minutes');
         update batches set announced_at = announced_at - interval '3 minutes'",
@@ -62,8 +62,8 @@ async fn without_a_batch_all_are_listed_the_latest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_goes_on_from_its_last_batch() {
-    let factory = three().await;
+async fn a_list_continues_after_its_last_batch() {
+    let factory = three_batches().await;
     let page = async |arguments: &[&str]| {
         let page = listing(&factory, arguments).await;
         let names: Vec<_> = page["batches"].as_array().unwrap().iter().map(|line| line["batch"].to_string()).collect();
@@ -76,19 +76,19 @@ async fn a_list_goes_on_from_its_last_batch() {
     assert_eq!(page(&["--limit", "1"]).await, (r#""third""#.into(), json!("third")));
     assert_eq!(page(&["--limit", "1", "--before", "third"]).await, (r#""second""#.into(), json!("second")));
     assert_eq!(page(&["--limit", "1", "--before", "second"]).await, (r#""first""#.into(), Value::Null));
-    let (_, _, said) = status(&factory, &["--limit", "2"]).await;
-    assert_eq!(said, "there are more: --before second\n");
-    let (code, _, said) = status(&factory, &["--before", "secnd"]).await;
+    let (_, _, stderr) = status(&factory, &["--limit", "2"]).await;
+    assert_eq!(stderr, "there are more: --before second\n");
+    let (code, _, stderr) = status(&factory, &["--before", "secnd"]).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("hint: did you mean second?"), "{said}");
+    assert!(stderr.contains("hint: did you mean second?"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_about_one_batch_needs_one() {
+async fn options_for_one_batch_require_a_batch() {
     let factory = Factory::new(1000.0).await;
-    for alone in [&["--check"][..], &["--wait"], &["--rates"], &["--measure", "1s"]] {
-        let (code, _, said) = status(&factory, alone).await;
-        assert_eq!(code, Some(2), "{alone:?}: {said}");
+    for option in [&["--check"][..], &["--wait"], &["--rates"], &["--measure", "1s"]] {
+        let (code, _, stderr) = status(&factory, option).await;
+        assert_eq!(code, Some(2), "{option:?}: {stderr}");
     }
     let (code, text, _) = status(&factory, &[]).await;
     let wanted = "STOPPED: no worker is running
@@ -101,13 +101,13 @@ no batches
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_watched_until_somebody_stops_it() {
-    let factory = three().await;
+async fn a_list_is_watched_until_interrupted() {
+    let factory = three_batches().await;
     let mut program = factory.spawn(&["status", "--watch=100ms"]);
     let mut out = tokio::io::BufReader::new(program.0.stdout.take().unwrap());
     let mut line = String::new();
     tokio::io::AsyncBufReadExt::read_line(&mut out, &mut line).await.unwrap();
-    assert_eq!(line, "stopped: no worker is running\n", "a line where there is no terminal");
+    assert_eq!(line, "stopped: no worker is running\n", "without a terminal it prints lines");
     program.signal("INT");
     assert_eq!(program.wait().await.0, Some(130));
 }

@@ -11,11 +11,11 @@ use super::{numbers, send, status};
 use crate::database::Database;
 use crate::factory::{BATCH, Factory};
 
-/// Records that all queues have read empty for a time, as workers would.
-pub(crate) async fn quiet_for(database: &Database, time: &str) {
+/// Records, as workers would, that all queues have been empty for a time.
+pub(crate) async fn set_queues_empty_for(database: &Database, time: &str) {
     let update = format!("update queue_readings set read_at = now(), empty_since = now() - interval '{time}'");
     let updated = sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
-    assert!(updated.rows_affected() > 0, "no worker noted a reading");
+    assert!(updated.rows_affected() > 0, "no worker recorded a reading");
     let update = format!("update batches set announced_at = now() - interval '{time}'");
     sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
 }
@@ -35,33 +35,33 @@ pub(super) async fn seven_of_eight() -> Factory {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_no_end_is_missing_after_two_minutes_of_empty_queues() {
+async fn jobs_without_outcome_are_missing_after_two_idle_minutes() {
     let factory = seven_of_eight().await;
-    let told = async || {
+    let shown = async || {
         let numbers = numbers(&factory, &["--measure", "0s"]).await;
         (numbers["outstanding"].clone(), numbers["missing"].clone(), numbers["queues_empty_seconds"].is_number())
     };
-    quiet_for(&factory.database, "1 minute").await;
-    assert_eq!(told().await, (json!(1), Value::Null, true));
-    quiet_for(&factory.database, "5 minutes").await;
-    assert_eq!(told().await, (json!(1), json!(1), true));
+    set_queues_empty_for(&factory.database, "1 minute").await;
+    assert_eq!(shown().await, (json!(1), Value::Null, true));
+    set_queues_empty_for(&factory.database, "5 minutes").await;
+    assert_eq!(shown().await, (json!(1), json!(1), true));
     let (_, text, _) = status(&factory, &[BATCH, "--measure", "0s"]).await;
     let wanted = "batch batch: 7 of 8 certificates have an outcome, 1 missing: announced, no outcome, and the queues have been \
                   empty for 5 min";
     assert!(text.contains(wanted) && text.contains(" (0 dead letters, 0 quarantined)\n"), "{text}");
     age(&factory.database, "61 seconds").await;
-    assert_eq!(told().await, (json!(1), Value::Null, false), "nobody reads the queues");
+    assert_eq!(shown().await, (json!(1), Value::Null, false), "no worker reads the queues");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_notes_what_it_reads_and_counts_what_is_missing() {
+async fn a_worker_records_queue_readings_and_counts_missing_jobs() {
     let factory = Factory::new(1000.0).await;
     send(&factory, &factory.leaves(7), 10).await;
     factory.drain().await;
     let queue: String =
         sqlx::query_scalar("select queue from queue_readings").fetch_one(&factory.database.pool).await.unwrap();
     assert_eq!(queue, factory.queue.url());
-    quiet_for(&factory.database, "5 minutes").await;
+    set_queues_empty_for(&factory.database, "5 minutes").await;
     assert_eq!(factory.ledger.missing_jobs().await.unwrap(), Some(3));
     let (one, other) = (factory.serve().await, factory.serve().await);
     for worker in [&one, &other] {
@@ -74,11 +74,11 @@ async fn a_worker_notes_what_it_reads_and_counts_what_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_missing_of_a_batch_that_sent_more_than_it_announced() {
+async fn a_batch_larger_than_announced_misses_nothing() {
     let factory = Factory::new(1000.0).await;
     send(&factory, &factory.leaves(7), 5).await;
     factory.drain().await;
-    quiet_for(&factory.database, "5 minutes").await;
+    set_queues_empty_for(&factory.database, "5 minutes").await;
     let numbers = numbers(&factory, &[]).await;
     assert_eq!((&numbers["outstanding"], &numbers["missing"]), (&json!(0), &json!(0)));
     assert_eq!(factory.ledger.missing_jobs().await.unwrap(), Some(0));
@@ -95,26 +95,26 @@ async fn empty_for(ledger: &Ledger) -> Option<Duration> {
 async fn queues_are_empty_while_every_reading_says_so() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
-    assert_eq!(empty_for(&ledger).await, None, "nobody ever read");
+    assert_eq!(empty_for(&ledger).await, None, "there is no reading yet");
     ledger.note_reading("one", EMPTY).await.unwrap();
     assert!(empty_for(&ledger).await.unwrap() < MISSING_AFTER);
-    quiet_for(&database, "5 minutes").await;
+    set_queues_empty_for(&database, "5 minutes").await;
     ledger.note_reading("one", EMPTY).await.unwrap();
-    assert!(empty_for(&ledger).await.unwrap() >= Duration::from_mins(5), "it goes on");
+    assert!(empty_for(&ledger).await.unwrap() >= Duration::from_mins(5), "they are still empty");
     ledger.note_reading("two", EMPTY).await.unwrap();
-    assert!(empty_for(&ledger).await.unwrap() < MISSING_AFTER, "the one that became empty last counts");
+    assert!(empty_for(&ledger).await.unwrap() < MISSING_AFTER, "the queue that became empty last counts");
     ledger.note_reading("one", FULL).await.unwrap();
     assert_eq!(empty_for(&ledger).await, None);
     ledger.note_reading("one", EMPTY).await.unwrap();
-    assert!(empty_for(&ledger).await.unwrap() < MISSING_AFTER, "it begins anew");
+    assert!(empty_for(&ledger).await.unwrap() < MISSING_AFTER, "the time starts again");
 }
 
 #[tokio::test]
-async fn what_was_while_nobody_read_is_not_known() {
+async fn unobserved_time_does_not_count_as_empty() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     ledger.note_reading("one", EMPTY).await.unwrap();
-    quiet_for(&database, "5 minutes").await;
+    set_queues_empty_for(&database, "5 minutes").await;
     age(&database, "2 minutes").await;
     ledger.note_reading("one", EMPTY).await.unwrap();
     assert!(empty_for(&ledger).await.unwrap() < MISSING_AFTER);
@@ -125,5 +125,5 @@ async fn what_was_while_nobody_read_is_not_known() {
         empty_for(&ledger).await
     };
     assert_eq!(aged(13).await, None, "the second may still hold messages");
-    assert!(aged(15).await.is_some(), "SQS keeps none for so long");
+    assert!(aged(15).await.is_some(), "SQS keeps no message that long");
 }

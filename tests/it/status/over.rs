@@ -8,7 +8,7 @@ use muster_sandbox::specimen::Flaw;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::ChildStderr;
 
-use super::missing::{quiet_for, seven_of_eight};
+use super::missing::{set_queues_empty_for, seven_of_eight};
 use super::{send, status};
 use crate::factory::{BATCH, Factory, Program};
 use crate::ledger::{record, row};
@@ -16,98 +16,98 @@ use crate::ledger::{record, row};
 /// Starts to wait for the batch. The line that no worker is running shows that the program has checked.
 async fn wait_for(factory: &Factory, arguments: &[&str]) -> (Program, BufReader<ChildStderr>) {
     let mut program = factory.spawn(&[&["status", BATCH, "--wait"], arguments].concat());
-    let mut said = BufReader::new(program.0.stderr.take().unwrap());
+    let mut stderr = BufReader::new(program.0.stderr.take().unwrap());
     let mut line = String::new();
-    said.read_line(&mut line).await.unwrap();
+    stderr.read_line(&mut line).await.unwrap();
     assert_eq!(line, "STOPPED: no worker is running\n");
-    (program, said)
+    (program, stderr)
 }
 
 /// Returns what a program prints until it exits.
-async fn rest_of(mut said: BufReader<ChildStderr>) -> String {
+async fn rest_of(mut stderr: BufReader<ChildStderr>) -> String {
     let mut rest = String::new();
-    said.read_to_string(&mut rest).await.unwrap();
+    stderr.read_to_string(&mut rest).await.unwrap();
     rest
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn waiting_begins_before_the_first_end_and_ends_with_the_last() {
+async fn wait_may_start_early_and_stops_with_the_last_outcome() {
     let factory = Factory::new(1000.0).await;
-    let waits = factory.spawn(&["status", BATCH, "--wait"]);
+    let waiter = factory.spawn(&["status", BATCH, "--wait"]);
     let pems = factory.leaves(6);
     send(&factory, &pems[..3], 6).await;
     factory.drain().await;
     send(&factory, &pems[3..], 6).await;
     factory.drain().await;
-    let (code, text, said) = waits.wait().await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, text, stderr) = waiter.wait().await;
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(text.starts_with("batch batch: complete, 6 of 6 certificates have an outcome\n"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_meanwhile_is_in_the_exit_code_of_waiting() {
+async fn wait_exits_3_if_a_job_failed() {
     let factory = Factory::new(1000.0).await;
     send(&factory, &[factory.ca.leaf("good"), factory.ca.flawed(Flaw::Expired, "late")], 2).await;
     factory.drain().await;
     assert_eq!(status(&factory, &[BATCH, "--wait"]).await.0, Some(3));
-    let (code, _, said) = status(&factory, &[BATCH, "--wait", "--check"]).await;
+    let (code, _, stderr) = status(&factory, &[BATCH, "--wait", "--check"]).await;
     assert_eq!(code, Some(6));
     assert!(
-        said.starts_with("problem: 1 failed as expired, for example SN-1: the certificate expired at 2019"),
-        "{said}"
+        stderr.starts_with("problem: 1 failed as expired, for example SN-1: the certificate expired at 2019"),
+        "{stderr}"
     );
-    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn waiting_ends_when_what_has_no_end_is_missing() {
+async fn wait_stops_when_the_rest_is_missing() {
     let factory = seven_of_eight().await;
-    quiet_for(&factory.database, "2 minutes").await;
-    let (mut waits, said) = wait_for(&factory, &["--check"]).await;
-    assert!(waits.0.try_wait().unwrap().is_none(), "without a worker, nobody knows what is in the queues");
+    set_queues_empty_for(&factory.database, "2 minutes").await;
+    let (mut waiter, stderr) = wait_for(&factory, &["--check"]).await;
+    assert!(waiter.0.try_wait().unwrap().is_none(), "without a worker, the contents of the queues are unknown");
     let worker = factory.serve().await;
-    quiet_for(&factory.database, "2 minutes").await;
-    let (code, text, _) = waits.wait().await;
-    let said = rest_of(said).await;
+    set_queues_empty_for(&factory.database, "2 minutes").await;
+    let (code, text, _) = waiter.wait().await;
+    let stderr = rest_of(stderr).await;
     worker.stop().await;
     let missing = "1 missing: announced, no outcome, and the queues have been empty for 2 min";
-    assert_eq!(code, Some(6), "{said}");
-    assert!(said.contains(&format!("problem: {missing}")), "{said}");
+    assert_eq!(code, Some(6), "{stderr}");
+    assert!(stderr.contains(&format!("problem: {missing}")), "{stderr}");
     assert!(text.contains(&format!("batch batch: 7 of 8 certificates have an outcome, {missing}")), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_of_unknown_size_or_name_is_over_when_nothing_more_comes() {
+async fn a_batch_of_unknown_size_is_over_once_the_queues_stay_empty() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(2)).await;
     factory.drain().await;
-    let (waits, _said) = wait_for(&factory, &[]).await;
+    let (waiter, _said) = wait_for(&factory, &[]).await;
     let worker = factory.serve().await;
-    quiet_for(&factory.database, "3 minutes").await;
-    assert_eq!(waits.wait().await.0, Some(0));
+    set_queues_empty_for(&factory.database, "3 minutes").await;
+    assert_eq!(waiter.wait().await.0, Some(0));
     worker.stop().await;
 }
 
 /// Premise: two idle minutes made every batch that had just been sent unknown, and the script failed.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_batch_is_waited_for_however_long_the_queues_were_empty() {
+async fn an_unknown_batch_is_waited_for_despite_idle_queues() {
     let factory = seven_of_eight().await;
     let worker = factory.serve().await;
-    quiet_for(&factory.database, "2 hours").await;
-    let mut waits = factory.spawn(&["status", "batsch", "--wait"]);
-    let mut said = BufReader::new(waits.0.stderr.take().unwrap());
+    set_queues_empty_for(&factory.database, "2 hours").await;
+    let mut waiter = factory.spawn(&["status", "batsch", "--wait"]);
+    let mut stderr = BufReader::new(waiter.0.stderr.take().unwrap());
     let mut line = String::new();
-    said.read_line(&mut line).await.unwrap();
+    stderr.read_line(&mut line).await.unwrap();
     let wanted = "the ledger does not know batch `batsch` yet, waiting for it: did you mean batch?; a batch is known once a \
                   worker has received its first message\n";
     assert_eq!(line, wanted);
-    waits.signal("INT");
-    assert_eq!(waits.0.wait().await.unwrap().code(), Some(130));
+    waiter.signal("INT");
+    assert_eq!(waiter.0.wait().await.unwrap().code(), Some(130));
     worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn waiting_is_interrupted_in_order() {
+async fn wait_exits_130_when_interrupted() {
     let factory = seven_of_eight().await;
     let (mut program, _said) = wait_for(&factory, &[]).await;
     assert!(program.0.try_wait().unwrap().is_none());
@@ -116,25 +116,25 @@ async fn waiting_is_interrupted_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_wrong_with_a_batch_that_is_complete_and_good() {
+async fn check_passes_for_a_complete_batch_without_failures() {
     let factory = Factory::new(1000.0).await;
     send(&factory, &factory.leaves(2), 2).await;
     factory.drain().await;
-    let (code, text, said) = status(&factory, &[BATCH, "--check"]).await;
+    let (code, text, stderr) = status(&factory, &[BATCH, "--check"]).await;
     let sentence = "nothing is wrong with batch batch: complete, 2 of 2 certificates have an outcome\n";
-    assert_eq!((code, said.as_str()), (Some(0), sentence));
+    assert_eq!((code, stderr.as_str()), (Some(0), sentence));
     assert!(text.starts_with("batch batch: complete"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_that_is_wrong_with_a_batch_has_a_line() {
+async fn check_prints_a_line_for_each_problem() {
     let factory = Factory::new(1000.0).await;
     let mut differs = row(1, Code::Exists);
     differs.outcome.known_status = None;
-    let bad = [row(2, Code::Expired), row(3, Code::Expired), row(4, Code::Deleted), row(5, Code::Paused)];
-    record(&factory.ledger, [vec![differs, row(6, Code::Ok)], bad.into()].concat()).await;
+    let failures = [row(2, Code::Expired), row(3, Code::Expired), row(4, Code::Deleted), row(5, Code::Paused)];
+    record(&factory.ledger, [vec![differs, row(6, Code::Ok)], failures.into()].concat()).await;
     sqlx::query("update batches set announced = 9").execute(&factory.database.pool).await.unwrap();
-    let (code, _, said) = status(&factory, &[BATCH, "--check"]).await;
+    let (code, _, stderr) = status(&factory, &[BATCH, "--check"]).await;
     let wanted = "problem: no worker is running; fix: start one with `muster serve`
 problem: 3 outstanding: announced, no outcome yet
 problem: 2 failed as expired, for example SN-2: detail
@@ -142,7 +142,7 @@ problem: 1 failed as deleted, for example SN-4: detail
 problem: 1 parked as paused, for example SN-5: detail
 problem: 1 at AWS with another status than requested, or an unknown one
 ";
-    assert_eq!((code, said.as_str()), (Some(6), wanted));
+    assert_eq!((code, stderr.as_str()), (Some(6), wanted));
 }
 
 #[tokio::test(flavor = "multi_thread")]
