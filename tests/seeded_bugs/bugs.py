@@ -273,7 +273,7 @@ BUGS = [
         "            Entry::Occupied(entry) => Claimed::Joined(entry.get().clone()),\n",
         "            Entry::Occupied(mut entry) => {\n"
         "                let (outcome, join) = watch::channel(None);\n"
-        "                entry.insert(Join(join));\n"
+        "                entry.insert(Join { operation: job.operation(), outcome: join });\n"
         "                Claimed::First(Claim { flights: self.clone(), key, outcome })\n"
         "            }\n",
         IT,
