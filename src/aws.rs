@@ -1,4 +1,4 @@
-//! SQS, IoT and STS: the only code that uses the AWS SDKs, and the meaning of their answers.
+//! SQS, IoT and STS: the only code that calls AWS, and the meaning of its answers.
 //!
 //! Errors are classified here, once. Callers see error kinds, never SDK types. Every call has a timeout. The SDK's own
 //! retries are disabled for IoT, so that one attempt uses one permit.

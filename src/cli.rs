@@ -1,9 +1,12 @@
-//! The command line: one file per command, shared flags, exit codes and hints.
+//! The command line: a file or folder per command, and the flags, exit codes and hints that they share.
 //!
 //! Results go to standard output. Progress, questions, hints and errors go to standard error.
+//!
+//! May use: everything but [`quota`](crate::quota). Must not know: SQL, SDK types.
 
 mod audit;
 mod ca;
+mod change_flags;
 mod config;
 mod dead;
 mod demo;
@@ -15,9 +18,8 @@ mod failure;
 mod format;
 mod holds;
 mod layers;
-mod ledger;
 mod migrate;
-mod operator;
+mod open_ledger;
 mod pause;
 mod progress;
 mod prune;
@@ -32,6 +34,7 @@ mod signals;
 mod status;
 mod stdout;
 mod talk;
+mod user;
 mod words;
 
 use std::process::ExitCode;

@@ -1,9 +1,11 @@
 //! Every setting of the service, with its default.
 //!
-//! The structs in this file are the only list of keys. [`keys`] reads the keys and their doc comments from the JSON
-//! Schema of the structs, for the errors about unknown keys, `muster config show` and `config/muster.toml`. [`layers`]
-//! merges defaults, file, environment and flags. Whether settings fit each other and the queue is not checked here but
-//! in `health::fit`.
+//! The structs in this file, and in `rates` for `targets.*.rates`, are the only list of keys. [`keys`] reads the keys
+//! and their doc comments from the JSON Schema of the structs, for the errors about unknown keys, `muster config show`
+//! and `config/muster.toml`. [`layers`] merges defaults, file, environment and flags. Whether settings fit each other
+//! and the queue is not checked here but in `health::fit`.
+//!
+//! May use: nothing else of this crate. Must not know: who uses a setting.
 
 pub mod access;
 pub(crate) mod command;

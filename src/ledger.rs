@@ -3,8 +3,8 @@
 //! Each module below is one topic:
 //! - outcomes: [`record`](Ledger::record) writes them, [`announcement`] records batches, [`written`] keeps a page from
 //!   being written twice, [`known`] finds certificates that are already registered;
-//! - queries for operators: [`batch`] counts, [`outcomes`] exports, [`certificate`] finds one certificate, [`reading`]
-//!   counts missing certificates, [`facts`] counts over the fleet, [`workers`] holds the heartbeats, [`audit`] lists
+//! - queries for operators: [`batch`] counts, [`outcomes`] exports, [`certificate`] finds one certificate, [`missing`]
+//!   counts missing certificates from the [`queue_readings`], [`facts`] counts over the fleet, [`workers`] holds the heartbeats, [`audit`] lists
 //!   who did what;
 //! - parked and resent jobs: [`hold`], [`waiting`], [`replay`], [`quarantine`];
 //! - AWS's side: [`target`] ties a target's name to its account, [`authority`] holds the CAs, [`rate_limit`] shares the
@@ -13,6 +13,8 @@
 //!
 //! Every operation, COMMIT included, has a client-side timeout: a server that stops in the middle of one never answers.
 //! Only [`retry_conflicts`] retries.
+//!
+//! May use: [`config`](crate::config), [`runtime`](crate::runtime). Must not know: AWS calls, queues, commands.
 
 pub mod announcement;
 pub mod audit;
@@ -28,14 +30,15 @@ pub mod facts;
 pub mod hold;
 pub mod known;
 pub mod migrations;
+pub mod missing;
 mod opening;
 pub mod outcomes;
 mod page;
 mod pause;
 pub mod prune;
 pub mod quarantine;
+pub mod queue_readings;
 pub mod rate_limit;
-pub mod reading;
 mod record;
 mod renewal;
 pub mod replay;

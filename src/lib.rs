@@ -1,10 +1,11 @@
 //! Muster registers device certificates with AWS IoT Core in bulk.
 //!
 //! ```text
-//! SQS --receive--> receiver --> worker -------------------------------> recorder --commit--> Postgres
-//!                  takes a slot  precheck -> registered already? -> permit |
-//!                  and a message -> Register... (with retries)             +--ack / release--> SQS
-//!                  <---------------- slot is released after the ack -------+
+//! SQS --receive--> receiver --job--> worker ------outcome-----------------> recorder --commit--> Postgres
+//!                  takes a slot,     precheck -> already registered?          |
+//!                  then a message    -> board: a call, wait, or park          +--delete / release--> SQS
+//!                        ^           -> permit -> call AWS, and retry         |
+//!                        +-------------- the slot is free again --------------+
 //! ```
 //!
 //! # The groups
@@ -12,26 +13,26 @@
 //! the test `arrows` checks them against a list.
 //!
 //! ```text
-//! cli        one file per command: arguments in, text or JSON out
+//! cli        the commands: arguments in, text or JSON out
 //! http       metrics and health
-//! operator   operator actions: doctor, reconcile, CA registration, resending message bodies
-//! engine     the worker process: receive, register, record, acknowledge
-//! intake     certificate file readers, enqueue                quota      permits, leased from the ledger
-//! health     circuit breakers, holds, clocks                  telemetry  logs, metrics
-//! aws        the only AWS SDK users: SQS, IoT, STS            ledger     the only SQL
-//! config     settings and their typed form                    runtime    waits, retries, files
+//! engine     the worker process: receive, work, record     operator   doctor, reconcile, CA registration, redrive
+//! intake     certificate file readers, enqueue             quota      permits, leased from the ledger
+//! health     circuit breakers, holds, clocks               telemetry  logs, metrics
+//! aws        the only calls to AWS: SQS, IoT, STS          ledger     the only SQL
+//! config     settings and their typed form                 runtime    waits, retries, files
 //! muster_core   certificate, job, outcome, precheck: pure
 //! ```
 //!
 //! # The path of one job
 //! 1. [`engine::receiver`] takes a [slot](engine::slots), receives a message from the [queue](aws::queue) and parses
-//!    the [job](muster_core::job) in it. A body that is not a job is quarantined.
+//!    the [job](muster_core::job) in it. A body that is not a job, or whose target is not configured, is quarantined.
 //! 2. [`engine::worker`] runs the [precheck](muster_core::precheck), lets only one copy of a certificate proceed at a
 //!    time ([`engine::single_flight`]) and looks it up in the [`ledger`].
 //! 3. It checks the [board](health::board) for open circuit breakers and holds; if one applies, the job is parked or
 //!    waits.
 //! 4. It acquires a permit of the [quota](quota::permits) and calls AWS through the [target's
-//!    client](aws::target_client). [`aws::attempts`] decides what an error means: retry, outcome, or a hold.
+//!    client](aws::target_client). [`aws::registrar`] says what an error means, [`aws::attempts`] whether the job
+//!    has an outcome or is retried.
 //! 5. [`engine::recorder`] commits the [outcome](muster_core::outcome) and then deletes the message. The
 //!    [`engine::heartbeat`] keeps the message hidden until then.
 //!

@@ -1,9 +1,9 @@
 //! Operator actions: diagnosis, reconciliation with AWS, CA registration, resending raw message bodies.
 //!
-//! Commands, web pages and APIs that do the same thing share one function here.
+//! Commands that do the same thing share one function here.
 //!
-//! May use: [`quota`](crate::quota), [`health`](crate::health), [`ledger`](crate::ledger), [`aws`](crate::aws) and
-//! below. Must not know: the workers, output formats.
+//! May use: [`quota`](crate::quota), [`intake`](crate::intake), [`health`](crate::health),
+//! [`telemetry`](crate::telemetry) and below. Must not know: the workers, output formats.
 
 pub mod ca_registration;
 pub mod doctor;

@@ -3,6 +3,9 @@
 //! An event is always exactly one line: control characters from a certificate or a service are escaped. Logging never
 //! blocks and never fails: `lines` queues the lines and one thread writes them; `repeats` counts equal lines. `ceiling`
 //! keeps libraries from logging what they send and receive, whatever the filter asks for.
+//!
+//! May use: [`config`](crate::config), [`ledger`](crate::ledger), [`aws`](crate::aws) (for the labels of errors). Must not
+//! know: permits, breakers, jobs.
 
 mod ceiling;
 mod lines;

@@ -8,7 +8,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::format::{grouped, printable, rfc3339};
-use super::{ledger, stdout};
+use super::open_ledger::open_ledger;
+use super::stdout;
 use crate::config::Config;
 use crate::ledger::audit::AuditEntry;
 
@@ -41,7 +42,7 @@ struct AuditLine {
 impl Audit {
     /// Reads and prints one page.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let audited = ledger.audit_entries(self.before, self.limit).await;
         ledger.close().await;
         let lines: Vec<AuditLine> = audited?.into_iter().map(AuditLine::of).collect();

@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::format::grouped;
-use super::ledger;
+use super::open_ledger::open_ledger;
 use super::progress::Progress;
 use super::{status, words};
 use crate::config::Config;
@@ -91,7 +91,7 @@ impl Export {
     async fn export(mut self, config: &Config) -> anyhow::Result<()> {
         // Opened before the ledger is read, so that an unwritable path fails at once.
         let destination = Destination::open(self.output.take(), self.force)?;
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let written = self.write(&ledger, destination).await;
         ledger.close().await;
         written

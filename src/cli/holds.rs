@@ -14,8 +14,9 @@ use time::format_description::well_known::Rfc3339;
 use tracing::info;
 
 use super::format::{jobs_wait, printable, span};
-use super::operator;
-use super::{ledger, stdout};
+use super::open_ledger::open_ledger;
+use super::stdout;
+use super::user;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::hold::HoldReport;
@@ -60,7 +61,7 @@ impl Advice for NotHeld {
 impl HoldsCommand {
     /// Lists or releases holds.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let result = match self.action {
             None => list(&ledger, self.json).await,
             Some(HoldsAction::Release { holds }) => release(&ledger, holds).await,
@@ -87,7 +88,7 @@ async fn list(ledger: &Ledger, is_json: bool) -> anyhow::Result<()> {
 }
 
 async fn release(ledger: &Ledger, holds: Vec<String>) -> anyhow::Result<()> {
-    let who = operator::who();
+    let who = user::who();
     for hold in holds.into_iter().map(HoldKey::read) {
         if !ledger.release_by_operator(&hold, "holds release", &who).await? {
             return Err(NotHeld(hold).into());

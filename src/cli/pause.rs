@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::ledger;
-use super::operator;
+use super::open_ledger::open_ledger;
 use super::status::UnknownBatch;
 use super::talk::talk;
+use super::user;
 use crate::config::Config;
 use crate::config::UnknownTarget;
 use crate::ledger::Ledger;
@@ -79,7 +79,7 @@ impl Pause {
     /// Pauses and reports it.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         self.what.check_target(config)?;
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let paused = self.pause(&ledger).await;
         ledger.close().await;
         let (what, is_new) = (self.what.described(), paused?);
@@ -96,7 +96,7 @@ impl Pause {
         if !self.new {
             self.what.check_batch(ledger).await?;
         }
-        let who = operator::who();
+        let who = user::who();
         let reason = format!("paused by {who}: {}", self.reason);
         Ok(ledger.pause(&self.what.hold(), &reason, &who).await?)
     }
@@ -105,7 +105,7 @@ impl Pause {
 impl Resume {
     /// Resumes and reports it.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let resumed = self.resume(&ledger).await;
         ledger.close().await;
         resumed?;
@@ -114,7 +114,7 @@ impl Resume {
     }
 
     async fn resume(&self, ledger: &Ledger) -> anyhow::Result<()> {
-        if ledger.release_by_operator(&self.what.hold(), "resume", &operator::who()).await? {
+        if ledger.release_by_operator(&self.what.hold(), "resume", &user::who()).await? {
             return Ok(());
         }
         let open = ledger.open_holds().await?;

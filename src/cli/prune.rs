@@ -9,10 +9,12 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
+use super::change_flags::ChangeFlags;
 use super::format::{counted, grouped, printable, rfc3339, span};
+use super::open_ledger::open_ledger;
 use super::progress::Progress;
 use super::status::UnknownBatch;
-use super::{exit, ledger, operator, signals, stdout};
+use super::{exit, signals, stdout, user};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::prune::{OldBatch, PruneProgress};
@@ -45,15 +47,8 @@ pub(super) struct Prune {
     /// Also drops batches with an outcome or a message in the last 24 hours.
     #[arg(long)]
     force: bool,
-    /// Only shows what would be dropped.
-    #[arg(long)]
-    dry_run: bool,
-    /// Does not ask for confirmation.
-    #[arg(long)]
-    yes: bool,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    flags: ChangeFlags,
 }
 
 /// Some batches had an outcome or a message in the last day. Nothing was dropped.
@@ -101,7 +96,7 @@ struct PruneLine {
 impl Prune {
     /// Drops, or shows what would be dropped.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let result = self.prune(&ledger).await;
         ledger.close().await;
         result
@@ -110,19 +105,19 @@ impl Prune {
     async fn prune(&self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
         let mut lines = self.selected(ledger).await?;
         let n: u64 = lines.iter().map(|line| line.rows).sum();
-        if self.dry_run || lines.is_empty() {
+        if self.flags.dry_run || lines.is_empty() {
             self.print(&lines)?;
             return Ok(ExitCode::SUCCESS);
         }
         self.refuse_recent(&lines)?;
         let batches = counted(lines.len() as u64, "batch", "batches");
         let question = format!("Permanently drop {batches} with {}", counted(n, "row", "rows"));
-        if !operator::confirm(&question, self.yes)? {
-            return Ok(operator::nothing_done());
+        if let Some(unconfirmed) = self.flags.confirm(&question)? {
+            return Ok(unconfirmed);
         }
         // The operator may have taken a long time to answer.
         self.refuse_recent(&self.selected(ledger).await?)?;
-        let (stop, progress, who) = (signals::stop_token()?, Progress::new(), operator::who());
+        let (stop, progress, who) = (signals::stop_token()?, Progress::new(), user::who());
         let mut n_before = 0;
         for line in &mut lines {
             if !stop.is_cancelled() {
@@ -159,13 +154,13 @@ impl Prune {
     }
 
     fn print(&self, lines: &[PruneLine]) -> anyhow::Result<()> {
-        if self.json {
+        if self.flags.json {
             stdout::print_json(lines)?;
         } else if lines.is_empty() {
             stdout::print("no batch is that old\n")?;
         } else {
             for line in lines {
-                stdout::print(format_args!("{}\n", line.text(self.dry_run)))?;
+                stdout::print(format_args!("{}\n", line.text(self.flags.dry_run)))?;
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::ledger;
+use super::open_ledger::open_ledger;
 use crate::config::Config;
 
 /// Lists quarantined messages, shows one, replays them, or drops them permanently.
@@ -36,7 +36,7 @@ enum QuarantineAction {
 impl Quarantine {
     /// Runs the subcommand.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let result = match self.action {
             QuarantineAction::List(list) => list.run(&ledger).await,
             QuarantineAction::Show(show) => show.run(&ledger).await,

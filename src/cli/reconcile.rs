@@ -11,10 +11,12 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::change_flags::ChangeFlags;
 use super::format::grouped;
-use super::operator::{check_terminal, confirm, nothing_done, who};
+use super::open_ledger::open_ledger;
 use super::progress::Progress;
-use super::{exit, ledger, signals};
+use super::user::{check_terminal, who};
+use super::{exit, signals};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::audit::AuditAction;
@@ -59,15 +61,8 @@ pub(super) struct Reconcile {
     /// Has workers resend jobs whose certificate AWS does not have, or has although the ledger shows a failure.
     #[arg(long)]
     repair: bool,
-    /// Only compares, and shows what would be changed.
-    #[arg(long)]
-    dry_run: bool,
-    /// Does not ask for confirmation.
-    #[arg(long)]
-    yes: bool,
-    /// Prints the findings as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    flags: ChangeFlags,
 }
 
 const AFTER_HELP: &str = "\
@@ -82,7 +77,7 @@ impl Reconcile {
     /// Compares, asks for confirmation and corrects the ledger.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let result = self.reconcile(config, &ledger, &stop).await;
         ledger.close().await;
         result
@@ -104,7 +99,7 @@ impl Reconcile {
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
         // The comparison may take hours, so check first that there is a terminal to ask on.
-        if !(self.dry_run || self.yes) {
+        if !(self.flags.dry_run || self.flags.yes) {
             check_terminal()?;
         }
         let progress = Progress::new();
@@ -127,15 +122,15 @@ impl Reconcile {
         let n_gone_before = if self.repair { run.gone_before().await? } else { 0 };
         let report = ReconcileReport::of(self, run, n_gone_before);
         let code = report.code();
-        if self.dry_run || !report.has_work() {
-            report.print(self.json)?;
+        if self.flags.dry_run || !report.has_work() {
+            report.print(self.flags.json)?;
             return Ok(code);
         }
-        if !self.json {
+        if !self.flags.json {
             report.print(false)?;
         }
-        if !confirm(&report.question(), self.yes)? {
-            return Ok(nothing_done());
+        if let Some(unconfirmed) = self.flags.confirm(&report.question())? {
+            return Ok(unconfirmed);
         }
         let mut done = FixesMade::default();
         let fixed = run.fix(self.repair, stop, &mut done).await;
@@ -145,7 +140,7 @@ impl Reconcile {
             progress.say("interrupted: run the same command again to continue");
             return Ok(exit::INTERRUPTED.into());
         }
-        report.done(done).print_done(self.json)?;
+        report.done(done).print_done(self.flags.json)?;
         Ok(code)
     }
 

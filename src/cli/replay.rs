@@ -11,8 +11,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::change_flags::ChangeFlags;
+use super::open_ledger::open_ledger;
 use super::talk::talk;
-use super::{exit, ledger, operator, stdout};
+use super::{exit, stdout, user};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::replay::{ReplayRequest, ReplayStart};
@@ -47,18 +49,11 @@ pub(super) struct ReplayCommand {
     /// Asks AWS about each certificate, even if the ledger knows it as registered.
     #[arg(long)]
     verify: bool,
-    /// Only shows what would be resent.
-    #[arg(long)]
-    dry_run: bool,
-    /// Does not ask for confirmation.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    flags: ChangeFlags,
     /// Waits until every resent job has an outcome.
     #[arg(long)]
     wait: bool,
-    /// Prints the plan and the replay as JSON.
-    #[arg(long)]
-    json: bool,
     #[command(subcommand)]
     action: Option<ReplayAction>,
 }
@@ -132,7 +127,7 @@ impl ReplayCommand {
     /// Starts a replay, or runs the subcommand.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let filter = if self.action.is_none() { Some(self.selection.filter()?) } else { None };
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let result = match (&self.action, filter) {
             (Some(action), _) => action.run(&ledger).await,
             (None, Some(filter)) => self.start(config, &ledger, &filter).await,
@@ -150,16 +145,16 @@ impl ReplayCommand {
         self.selection.check_batches(ledger).await?;
         let forecast = Forecast::of(config, ledger, filter).await?;
         let n = forecast.n_chosen();
-        if !self.json {
+        if !self.flags.json {
             stdout::print(&forecast)?;
         }
-        if n == 0 || self.dry_run {
+        if n == 0 || self.flags.dry_run {
             return self.print(&PlannedReplay { plan: Some(&forecast), replay: None }).map(|()| ExitCode::SUCCESS);
         }
-        if !operator::confirm(&forecast.question(), self.yes)? {
-            return Ok(operator::nothing_done());
+        if let Some(unconfirmed) = self.flags.confirm(&forecast.question())? {
+            return Ok(unconfirmed);
         }
-        let request = ReplayRequest { filter, verify: self.verify, who: &operator::who(), n_expected: n };
+        let request = ReplayRequest { filter, verify: self.verify, who: &user::who(), n_expected: n };
         let (number, message) = match ledger.begin_replay(&request).await? {
             ReplayStart::New(number) => {
                 (number, format!("replay {number} has started; `muster replay show {number}` shows its progress"))
@@ -180,7 +175,7 @@ impl ReplayCommand {
         }
         let report = ReplayReport::read(ledger, number).await?;
         let code = if self.wait && report.n_failed() > 0 { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS };
-        if self.wait && !self.json {
+        if self.wait && !self.flags.json {
             stdout::print(&report)?;
         }
         self.print(&PlannedReplay { plan, replay: Some(report) })?;
@@ -188,7 +183,7 @@ impl ReplayCommand {
     }
 
     fn print(&self, planned: &PlannedReplay<'_>) -> anyhow::Result<()> {
-        if self.json {
+        if self.flags.json {
             stdout::print_json(planned)?;
         }
         Ok(())
@@ -208,7 +203,7 @@ impl ReplayAction {
                 };
             }
             Self::Cancel { number } => {
-                if !ledger.cancel_replay(*number, &operator::who()).await? {
+                if !ledger.cancel_replay(*number, &user::who()).await? {
                     let is_known = ledger.replay(*number).await?.is_some();
                     return Err(if is_known { NoReplay::Finished(*number) } else { NoReplay::Unknown(*number) }.into());
                 }

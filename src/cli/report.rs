@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::open_ledger::open_ledger;
 use super::status;
-use super::{ledger, stdout};
+use super::stdout;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use muster_core::job::Name;
@@ -43,7 +44,7 @@ If there are several, `jq -r 'select(.target == \"T\" and .operation == \"O\").c
 impl ReportCommand {
     /// Reads the counters, then the ids page by page.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let filed = self.file(&ledger).await;
         ledger.close().await;
         let filed = filed?;

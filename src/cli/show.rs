@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::{ledger, stdout};
+use super::open_ledger::open_ledger;
+use super::stdout;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::certificate::CertificateRow;
@@ -81,7 +82,7 @@ impl ShowCommand {
     /// Looks up the certificate and prints it.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let query = CertificateQuery::read(&self.certificate, self.kind)?;
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let shown = self.look_up(config, &ledger, &query).await;
         ledger.close().await;
         let shown = shown?;

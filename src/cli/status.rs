@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{exit, ledger, signals, stdout};
+use super::open_ledger::open_ledger;
+use super::{exit, signals, stdout};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use muster_core::job::Name;
@@ -90,7 +91,7 @@ For other exit codes see `muster --help`.";
 impl StatusCommand {
     /// Reads the counters and prints the status, repeatedly with --watch or --wait.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let code = match &self.batch {
             Some(batch) => self.show_batch(&StatusQuery { config, ledger: &ledger, batch }).await,
             None => self.list(&ledger).await,

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::aws::queue::{Queue, QueueAttributes, QueueError};
 use crate::ledger::Ledger;
-use crate::ledger::reading::QueueReading;
+use crate::ledger::queue_readings::QueueReading;
 use crate::quota::by_target::PermitPools;
 use crate::telemetry::metrics::{Metrics, QUEUE_STATES};
 

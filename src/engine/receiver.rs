@@ -25,7 +25,7 @@ use crate::ledger::Ledger;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::crash_point;
 use crate::telemetry::metrics::{Metrics, delivery};
-use muster_core::job::{Job, ParseError};
+use muster_core::job::Job;
 
 /// Upper bounds of the first and of any later wait after a failed receive (exponential backoff with full jitter).
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -217,7 +217,7 @@ impl Receiver {
             let (delivery, body) = slot.hold(message);
             self.count(&delivery);
             crash_point::reached("received");
-            match self.parse(&body) {
+            match Job::parse_served(&body, |target| self.worker.serves(target)) {
                 Ok(job) => jobs.push((delivery, job)),
                 Err(error) => self.quarantine(delivery, NotAJob { error, body }).await,
             }
@@ -230,11 +230,6 @@ impl Receiver {
 
     fn count(&self, received: &Delivery) {
         self.metrics.jobs_received.with_label_values(&[delivery(received.is_redelivery)]).inc();
-    }
-
-    fn parse(&self, body: &str) -> Result<Job, ParseError> {
-        let job = Job::parse(body)?;
-        if self.worker.serves(&job) { Ok(job) } else { Err(ParseError::UnknownTarget { target: job.target }) }
     }
 
     async fn quarantine(&self, delivery: Delivery, no_job: NotAJob) {

@@ -33,7 +33,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::Stage;
 use muster_core::account::Account;
 use muster_core::hold::Parking;
-use muster_core::job::Job;
+use muster_core::job::{Job, Name};
 use muster_core::outcome::known::{copy_of, known_outcome};
 use muster_core::outcome::{Code, Outcome};
 use muster_core::precheck::{CheckedCertificate, Precheck};
@@ -104,9 +104,9 @@ impl Worker {
         Self { parts: Arc::new(parts), flights: SingleFlight::default(), namesakes: Arc::default() }
     }
 
-    /// Returns whether a job's target is configured here.
-    pub fn serves(&self, job: &Job) -> bool {
-        self.parts.targets.contains_key(job.target.as_str())
+    /// Returns whether a target is configured here.
+    pub fn serves(&self, target: &Name) -> bool {
+        self.parts.targets.contains_key(target.as_str())
     }
 
     /// Brings the jobs of one receive to an outcome, in separate tasks.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use super::reading::mark_queues_not_empty;
+use super::queue_readings::mark_queues_not_empty;
 use super::{Ledger, LedgerError};
 use muster_core::job::BATCH_SIZE_MAX;
 

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use time::OffsetDateTime;
 
-use super::reading::Quiet;
+use super::missing::Quiet;
 use super::{Ledger, LedgerError, word};
 use muster_core::job::Operation;
 use muster_core::outcome::{Code, Status};

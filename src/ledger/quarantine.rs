@@ -9,6 +9,10 @@ use time::OffsetDateTime;
 use super::audit::{AuditAction, note};
 use super::{Ledger, LedgerError};
 
+/// The reason of a message that was dropped from a dead-letter queue. All other reasons are those of a
+/// [`ParseError`](muster_core::job::ParseError).
+pub const DROPPED: &str = "dropped";
+
 /// A quarantined message, without its body.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct QuarantineEntry {

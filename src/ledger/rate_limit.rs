@@ -7,7 +7,7 @@
 //! The invariant: no permit is granted twice. A lease is one statement on one table, and every expression uses only the
 //! row itself: under READ COMMITTED a join or a subquery would read the row as it was before the wait for the lock.
 
-mod throttle;
+mod throttled;
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ use muster_core::account::Account;
 use muster_core::job::Operation;
 use muster_core::rate::{BURST, BURST_MIN, Rate};
 
-pub use throttle::Throttle;
+pub use throttled::Throttle;
 
 /// How far ahead permits may be leased: this many seconds plus this many calls. All workers together may lease that
 /// much if they are many or the ledger is slow: one lease each, of a second or of one call. With a lower limit, two of

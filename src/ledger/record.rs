@@ -14,7 +14,7 @@ use super::authority::{release_issuers, write_authorities};
 use super::columns::{self, OwnedKey, owned_key, read_row};
 use super::counters::{CounterChanges, count};
 use super::opening::hold;
-use super::reading::mark_queues_not_empty;
+use super::queue_readings::mark_queues_not_empty;
 use super::row::{Row, RowKey, fold};
 use super::written::mark_page;
 use super::{Ledger, LedgerError, Page, Quarantined, storable, word};

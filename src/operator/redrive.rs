@@ -32,9 +32,7 @@ impl Redrive {
     /// # Errors
     /// The body is not a job, or its target is not configured.
     pub fn read(&self, body: &str) -> Result<Job, ParseError> {
-        let job = Job::parse(body)?;
-        let is_served = self.targets.contains(job.target.as_str());
-        if is_served { Ok(job) } else { Err(ParseError::UnknownTarget { target: job.target }) }
+        Job::parse_served(body, |target| self.targets.contains(target.as_str()))
     }
 
     /// Sends bodies unchanged, in as few calls as SQS allows. The message group is the job's source, as in `enqueue`.

@@ -1,6 +1,6 @@
 //! The state of the whole fleet, from the ledger alone: what stops or slows the work, and how to fix it.
 //!
-//! `muster status`, `muster doctor` and the ops page show the same. Nothing here is a guess: what no worker reported
+//! `muster status` and `muster doctor` show the same. Nothing here is a guess: what no worker reported
 //! and the ledger does not hold is shown as unknown.
 
 mod obstacle;
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::ledger::facts::FleetFacts;
 use crate::ledger::hold::OpenHold;
+use crate::ledger::queue_readings::{FRESH, QueueReport};
 use crate::ledger::rate_limit::Throttle;
-use crate::ledger::reading::{FRESH, QueueReport};
 use crate::ledger::workers::{ALIVE_FOR, WorkerReport};
 use crate::ledger::{Ledger, LedgerError};
 use muster_core::format::{counted, grouped, printable, span};

@@ -362,7 +362,7 @@ BUGS = [
     # Intake and secrecy.
     bug(
         "an expired certificate passes",
-        "crates/core/src/precheck.rs",
+        "crates/core/src/precheck/rules.rs",
         "if now > not_after {",
         "if now > not_after && false {",
         IT,
@@ -678,7 +678,7 @@ BUGS = [
     ),
     bug(
         "jobs are missing before the queues were empty for two minutes",
-        "src/ledger/reading.rs",
+        "src/ledger/queue_readings.rs",
         "having bool_and(empty_since is not null and",
         "having bool_or(empty_since is not null and",
         IT,
@@ -875,7 +875,7 @@ BUGS = [
     ),
     bug(
         "a sum of batch sizes that overflows",
-        "src/ledger/reading.rs",
+        "src/ledger/missing.rs",
         "select least(coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0), 9223372036854775807)::bigint",
         "select coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0)::bigint",
         IT,
@@ -1356,7 +1356,7 @@ BUGS = [
     # What the commands report.
     bug(
         "a batch just announced counts as missing",
-        "src/ledger/reading.rs",
+        "src/ledger/missing.rs",
         "is_quiet(self.queues_empty_for) && self.announced_ago.is_none_or(|ago| ago >= MISSING_AFTER)",
         "is_quiet(self.queues_empty_for)",
         LIB,

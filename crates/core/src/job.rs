@@ -90,6 +90,15 @@ impl Job {
         self.request.operation()
     }
 
+    /// Parses a message body of a job whose target is served.
+    ///
+    /// # Errors
+    /// The body is not a job, or `is_served` does not know its target.
+    pub fn parse_served(body: &str, is_served: impl FnOnce(&Name) -> bool) -> Result<Self, ParseError> {
+        let job = Self::parse(body)?;
+        if is_served(&job.target) { Ok(job) } else { Err(ParseError::UnknownTarget { target: job.target }) }
+    }
+
     /// Parses a message body, with or without a byte order mark in front.
     ///
     /// # Errors

@@ -15,7 +15,8 @@ use time::OffsetDateTime;
 
 use super::date;
 use crate::cli::format::{jobs_wait, printable, rfc3339};
-use crate::cli::{ledger, stdout};
+use crate::cli::open_ledger::open_ledger;
+use crate::cli::stdout;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::authority::{AuthorityReport, FailedAuthority};
@@ -44,7 +45,7 @@ pub(super) struct ListCas {
 impl ListCas {
     /// Reads the ledger and asks AWS.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let listing = self.read(config, &ledger).await;
         ledger.close().await;
         let listing = listing?;

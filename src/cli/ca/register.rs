@@ -8,7 +8,8 @@ use tracing::warn;
 
 use super::order::{CaOrder, OrderError, ProofSource};
 use super::report::CaReport;
-use crate::cli::{ledger, operator};
+use crate::cli::open_ledger::open_ledger;
+use crate::cli::user;
 use crate::config::Config;
 use crate::intake::ca_folder::known_cas;
 use crate::ledger::Ledger;
@@ -53,7 +54,7 @@ impl Register {
             Ok(proof) => proof,
             Err(error) => return Err(self.with_code(error, config).await),
         };
-        let ledger = ledger::open(config).await?;
+        let ledger = open_ledger(config).await?;
         let report = self.register(config, &ledger, ca, proof).await;
         ledger.close().await;
         let report = report?;
@@ -106,7 +107,7 @@ impl Register {
 
     async fn audit(&self, ledger: &Ledger, report: &CaReport) -> anyhow::Result<()> {
         let (what, detail) = report.audited();
-        let action = AuditAction { who: &operator::who(), action: "ca register", what: &what, detail };
+        let action = AuditAction { who: &user::who(), action: "ca register", what: &what, detail };
         ledger.audit(&action).await.context("the CA was processed, but the audit entry could not be recorded")
     }
 

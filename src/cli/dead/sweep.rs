@@ -17,10 +17,13 @@ use super::queues::{DeadQueue, DeadQueues, JobQueue};
 use super::reading::DeadReading;
 use super::tally::{SweepEffect, SweepTally};
 use crate::aws::queue::{CALL_MAX, ReceivedMessage};
+use crate::cli::change_flags::ChangeFlags;
+use crate::cli::open_ledger::open_ledger;
 use crate::cli::progress::Progress;
-use crate::cli::{exit, ledger, operator, signals, stdout};
+use crate::cli::{exit, signals, stdout, user};
 use crate::config::Config;
 use crate::ledger::audit::AuditAction;
+use crate::ledger::quarantine::DROPPED;
 use crate::ledger::{Ledger, Page, Quarantined};
 use crate::operator::redrive::Redrive;
 use muster_core::certificate::pem;
@@ -28,9 +31,6 @@ use muster_core::job::{Job, ParseError};
 
 /// Visibility timeout of messages that stay in the queue, long enough that a sweep does not receive them twice.
 const HIDDEN: Duration = Duration::from_mins(10);
-
-/// The quarantine reason of a dropped message.
-const DROPPED: &str = "dropped";
 
 /// The arguments of a sweep.
 #[derive(Args, Debug)]
@@ -40,15 +40,8 @@ pub(super) struct SweepOrder {
     /// Reads only the dead-letter queue of this job queue [default: both].
     #[arg(long, value_name = "QUEUE")]
     queue: Option<JobQueue>,
-    /// Only counts the messages; changes nothing.
-    #[arg(long)]
-    dry_run: bool,
-    /// Does not ask for confirmation.
-    #[arg(long)]
-    yes: bool,
-    /// Prints the counts as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    flags: ChangeFlags,
 }
 
 /// A message and the job it contains, or why it is not a job.
@@ -69,10 +62,10 @@ pub(super) async fn run(effect: SweepEffect, order: SweepOrder, config: &Config)
     let queues = DeadQueues::open(config, order.queue).await?;
     let verb = if effect == SweepEffect::Replay { "Resend" } else { "Drop" };
     let question = format!("{verb} {} of {}", order.choice.described(), queues.described());
-    if !order.dry_run && !operator::confirm(&question, order.yes)? {
-        return Ok(operator::nothing_done());
+    if let Some(unconfirmed) = order.flags.confirm(&question)? {
+        return Ok(unconfirmed);
     }
-    let ledger = ledger::open(config).await?;
+    let ledger = open_ledger(config).await?;
     let redrive = Redrive::new(config, queues.resend_queue.clone());
     let sweep = Sweep { effect, order, redrive, ledger, stop: signals::stop_token()?, progress: Progress::new() };
     let mut tallies = Vec::new();
@@ -87,7 +80,7 @@ pub(super) async fn run(effect: SweepEffect, order: SweepOrder, config: &Config)
 impl Sweep {
     async fn all(&self, dead: &[DeadQueue], tallies: &mut Vec<SweepTally>) -> anyhow::Result<()> {
         for dead in dead {
-            let mut tally = SweepTally::new(dead.name(), self.effect, self.order.dry_run);
+            let mut tally = SweepTally::new(dead.name(), self.effect, self.order.flags.dry_run);
             let mut reading = DeadReading::new(dead.queue.clone(), HIDDEN, self.stop.clone());
             let swept = self.sweep(dead, &mut reading, &mut tally).await;
             reading.release().await;
@@ -138,7 +131,7 @@ impl Sweep {
                 Err(error) => *tally.no_job.entry(error.code()).or_default() += 1,
             }
         }
-        if self.order.dry_run {
+        if self.order.flags.dry_run {
             for (_, job) in jobs {
                 tally.count_done(Some(job.batch.as_str()));
             }
@@ -169,7 +162,7 @@ impl Sweep {
         reading: &mut DeadReading,
         tally: &mut SweepTally,
     ) -> anyhow::Result<()> {
-        if !self.order.dry_run {
+        if !self.order.flags.dry_run {
             let quarantined = letters.iter().map(|letter| quarantined(dead, letter)).collect();
             self.ledger.record(&Page { quarantined, ..Page::default() }).await?;
         }
@@ -179,7 +172,7 @@ impl Sweep {
                 *tally.no_job.entry(error.code()).or_default() += 1;
             }
         }
-        if !self.order.dry_run {
+        if !self.order.flags.dry_run {
             tally.not_deleted +=
                 reading.delete(&letters.iter().map(|(message, _)| message).collect::<Vec<_>>()).await?;
         }
@@ -199,12 +192,12 @@ impl Sweep {
             "sent_to": (tally.deed == SweepEffect::Replay).then(|| self.redrive.queue().url()),
         });
         let action = if tally.deed == SweepEffect::Replay { "dead replay" } else { "dead drop" };
-        let (who, what) = (operator::who(), dead.queue.url());
+        let (who, what) = (user::who(), dead.queue.url());
         Ok(self.ledger.audit(&AuditAction { who: &who, action, what, detail }).await?)
     }
 
     fn print(&self, tallies: &[SweepTally]) -> anyhow::Result<()> {
-        if self.order.json {
+        if self.order.flags.json {
             stdout::print_json(tallies)?;
         } else {
             for tally in tallies {
@@ -232,7 +225,7 @@ impl Sweep {
             return exit::INTERRUPTED.into();
         }
         let have_some_stayed = tallies.iter().any(SweepTally::has_leftovers) || self.n_missing(tallies) > 0;
-        if have_some_stayed && !self.order.dry_run { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS }
+        if have_some_stayed && !self.order.flags.dry_run { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS }
     }
 }
 

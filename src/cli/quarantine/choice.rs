@@ -5,12 +5,12 @@ use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
 use crate::cli::format::grouped;
-use crate::ledger::quarantine::QuarantineFilter;
+use crate::ledger::quarantine::{DROPPED, QuarantineFilter};
 use muster_core::job::ParseError;
 
 /// Returns the reasons for a quarantine: the causes why a body is not a job, and `dropped` for dead letters.
 pub(super) fn reasons() -> PossibleValuesParser {
-    ParseError::CODES.into_iter().chain(["dropped"]).collect::<Vec<_>>().into()
+    ParseError::CODES.into_iter().chain([DROPPED]).collect::<Vec<_>>().into()
 }
 
 /// The quarantined messages to process.

@@ -1,12 +1,15 @@
 //! `muster quarantine drop`: deletes quarantined messages permanently.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 
 use super::choice::{QuarantineChoice, described};
-use crate::cli::{operator, stdout};
+use crate::cli::change_flags::ChangeFlags;
+use crate::cli::{stdout, user};
 use crate::ledger::Ledger;
 use crate::ledger::audit::AuditAction;
 
@@ -15,34 +18,48 @@ use crate::ledger::audit::AuditAction;
 pub(super) struct DiscardQuarantined {
     #[command(flatten)]
     choice: QuarantineChoice,
-    /// Only counts the messages; deletes nothing.
-    #[arg(long)]
+    #[command(flatten)]
+    flags: ChangeFlags,
+}
+
+/// What was dropped or, in a dry run, would be dropped.
+#[derive(Debug, Serialize)]
+struct DropTally {
     dry_run: bool,
-    /// Does not ask for confirmation.
-    #[arg(long)]
-    yes: bool,
+    /// Number of messages dropped.
+    dropped: u64,
+    /// Messages selected, by the reason of their quarantine.
+    reasons: BTreeMap<String, u64>,
 }
 
 impl DiscardQuarantined {
     /// Counts, asks for confirmation and deletes.
     pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
         let by_reason = ledger.quarantined_by_reason(self.choice.chosen()).await?;
-        if by_reason.is_empty() {
-            stdout::print("no such message in the quarantine\n")?;
-            return Ok(ExitCode::SUCCESS);
-        }
         let described = described(&by_reason);
-        if self.dry_run {
+        let n = by_reason.iter().map(|(_, n)| n).sum();
+        if n > 0
+            && let Some(unconfirmed) = self.flags.confirm(&format!("Permanently drop {described}"))?
+        {
+            return Ok(unconfirmed);
+        }
+        let dropped = if n == 0 || self.flags.dry_run { n } else { self.delete(ledger).await? };
+        let tally = DropTally { dry_run: self.flags.dry_run, dropped, reasons: by_reason.into_iter().collect() };
+        if self.flags.json {
+            stdout::print_json(&tally)?;
+        } else if n == 0 {
+            stdout::print("no such message in the quarantine\n")?;
+        } else if self.flags.dry_run {
             stdout::print(format_args!("{described} would be dropped\n"))?;
-            return Ok(ExitCode::SUCCESS);
+        } else {
+            stdout::print(format_args!("{dropped} dropped\n"))?;
         }
-        if !operator::confirm(&format!("Permanently drop {described}"), self.yes)? {
-            return Ok(operator::nothing_done());
-        }
-        let detail = json!({ "chosen": self.choice.audited() });
-        let action = AuditAction { who: &operator::who(), action: "quarantine drop", what: "quarantine", detail };
-        let n = ledger.drop_quarantined(self.choice.chosen(), action).await?;
-        stdout::print(format_args!("{n} dropped\n"))?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    async fn delete(&self, ledger: &Ledger) -> anyhow::Result<u64> {
+        let detail = json!({ "chosen": self.choice.audited() });
+        let action = AuditAction { who: &user::who(), action: "quarantine drop", what: "quarantine", detail };
+        Ok(ledger.drop_quarantined(self.choice.chosen(), action).await?)
     }
 }

@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::choice::{QuarantineChoice, described};
 use crate::aws::identity;
 use crate::aws::queue::Queue;
+use crate::cli::change_flags::ChangeFlags;
 use crate::cli::format::{grouped, printable};
 use crate::cli::progress::Progress;
-use crate::cli::{exit, operator, signals, stdout};
+use crate::cli::{exit, signals, stdout, user};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::audit::AuditAction;
@@ -34,15 +35,8 @@ const PAGE: u32 = 10;
 pub(super) struct ReplayQuarantined {
     #[command(flatten)]
     choice: QuarantineChoice,
-    /// Only counts the messages; sends nothing.
-    #[arg(long)]
-    dry_run: bool,
-    /// Does not ask for confirmation.
-    #[arg(long)]
-    yes: bool,
-    /// Prints the counts as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    flags: ChangeFlags,
 }
 
 /// What was done or, in a dry run, would be done.
@@ -63,12 +57,14 @@ impl ReplayQuarantined {
         let by_reason = ledger.quarantined_by_reason(self.choice.chosen()).await?;
         let n = by_reason.iter().map(|(_, n)| n).sum();
         let question = format!("Of {}, resend those that are jobs now", described(&by_reason));
-        if n > 0 && !self.dry_run && !operator::confirm(&question, self.yes)? {
-            return Ok(operator::nothing_done());
+        if n > 0
+            && let Some(unconfirmed) = self.flags.confirm(&question)?
+        {
+            return Ok(unconfirmed);
         }
         let (stop, progress) = (signals::stop_token()?, Progress::new());
         let redrive = Redrive::new(config, open(config).await?);
-        let mut tally = ReplayTally { dry_run: self.dry_run, ..ReplayTally::default() };
+        let mut tally = ReplayTally { dry_run: self.flags.dry_run, ..ReplayTally::default() };
         let mut show = |tally: &ReplayTally| progress.show(tally.n(), Some(n), "messages");
         let sent = self.send(ledger, &redrive, &stop, &mut tally, &mut show).await;
         progress.done();
@@ -79,7 +75,7 @@ impl ReplayQuarantined {
         Ok(if stop.is_cancelled() {
             progress.say("interrupted: run the same command again to continue");
             exit::INTERRUPTED.into()
-        } else if tally.stay.is_empty() || self.dry_run {
+        } else if tally.stay.is_empty() || self.flags.dry_run {
             ExitCode::SUCCESS
         } else {
             exit::SOME_FAILED.into()
@@ -121,7 +117,7 @@ impl ReplayQuarantined {
                 Err(error) => tally.stays(error.code()),
             }
         }
-        if self.dry_run {
+        if self.flags.dry_run {
             for (_, job) in jobs {
                 tally.sent(job.batch.as_str());
             }
@@ -145,7 +141,7 @@ impl ReplayQuarantined {
     }
 
     async fn audit(&self, ledger: &Ledger, redrive: &Redrive, tally: &ReplayTally) -> anyhow::Result<()> {
-        if self.dry_run || tally.n() == 0 {
+        if self.flags.dry_run || tally.n() == 0 {
             return Ok(());
         }
         let detail = json!({
@@ -155,12 +151,12 @@ impl ReplayQuarantined {
             "stay": tally.stay,
             "sent_to": redrive.queue().url(),
         });
-        let action = AuditAction { who: &operator::who(), action: "quarantine replay", what: "quarantine", detail };
+        let action = AuditAction { who: &user::who(), action: "quarantine replay", what: "quarantine", detail };
         Ok(ledger.audit(&action).await?)
     }
 
     fn print(&self, tally: &ReplayTally) -> anyhow::Result<()> {
-        if self.json {
+        if self.flags.json {
             stdout::print_json(tally)?;
         } else {
             stdout::print(tally)?;

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::certificates::Certificates;
 use crate::cli::format::{grouped, printable, rfc3339};
-use crate::cli::operator;
+use crate::cli::user;
 use crate::ledger::BatchStatus;
 use crate::ledger::batch::Count;
 use muster_core::job::Name;
@@ -78,7 +78,7 @@ impl Filed {
         Self {
             batch: facts.name.to_string(),
             made_at: rfc3339(OffsetDateTime::now_utc()),
-            made_by: operator::who(),
+            made_by: user::who(),
             announced: batch.announced,
             ended: batch.finished(),
             parked: batch.parked(),

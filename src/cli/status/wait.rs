@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::unknown::UnknownBatch;
 use crate::cli::format::grouped;
 use crate::cli::progress::Progress;
-use crate::ledger::reading::{MISSING_AFTER, is_quiet};
+use crate::ledger::missing::{MISSING_AFTER, is_quiet};
 use crate::ledger::{BatchStatus, Ledger};
 use crate::operator::situation::{Severity, Situation};
 use muster_core::advice::Advice as _;

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
-use crate::ledger::reading::Quiet;
+use crate::ledger::missing::Quiet;
 use crate::ledger::{Ledger, LedgerError};
 
 /// The progress of a batch, in one line.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use muster::ledger::Ledger;
-use muster::ledger::reading::{MISSING_AFTER, QueueReading};
+use muster::ledger::missing::MISSING_AFTER;
+use muster::ledger::queue_readings::QueueReading;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 

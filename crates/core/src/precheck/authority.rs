@@ -6,9 +6,8 @@ use crate::certificate::{Issuer, IssuerError, Verification, sha256};
 use crate::job::RegisterCaCertificate;
 
 use super::found::FoundCertificate;
-use super::{
-    Call, Field, Precheck, Rejection, Warning, parameter, refuse_key, refuse_private_keys, refuse_signature_algorithm,
-};
+use super::rules::{check_certificate, refuse_private_keys};
+use super::{Call, Field, Precheck, Rejection, Warning, parameter};
 
 impl Precheck {
     /// Checks a CA. `registration_code` is the account's, if it is known.
@@ -47,9 +46,7 @@ impl Precheck {
         let ca = Issuer::new(found.certificate)
             .map_err(|IssuerError::NotACa { subject }| Rejection::CaNotACa { field: FIELD, subject })?;
         let certificate = ca.certificate();
-        warnings.extend(self.check_validity(FIELD, certificate, now)?);
-        refuse_key(certificate.key())?;
-        refuse_signature_algorithm(certificate.signature_algorithm())?;
+        warnings.extend(check_certificate(self.policy, FIELD, certificate, now)?);
         warnings.extend(verify_own_signature(&ca)?);
         warnings.extend((!certificate.may_sign_certificates()).then_some(Warning::CaKeyUsage));
         warnings.extend(certificate.is_nameless().then_some(Warning::CaNameless));

@@ -8,10 +8,8 @@ use crate::certificate::{Certificate, Issuer, Verification, sha256};
 use crate::job::{CertificateStatus, RegisterCertificate, RegisterCertificateWithoutCa};
 
 use super::found::FoundCertificate;
-use super::{
-    Call, CheckedCertificate, Field, Precheck, Rejection, Warning, refuse_key, refuse_private_keys,
-    refuse_signature_algorithm,
-};
+use super::rules::{check_certificate, refuse_private_keys};
+use super::{Call, CheckedCertificate, Field, Precheck, Rejection, Warning};
 
 impl Precheck {
     /// Checks a device whose CA must be registered.
@@ -64,9 +62,7 @@ impl Precheck {
         let leaf = leaf.certificate;
         warnings.extend(odd_uses(&leaf));
         refuse_unusable_status(status)?;
-        warnings.extend(self.check_validity(Field::CertificatePem, &leaf, now)?);
-        refuse_key(leaf.key())?;
-        refuse_signature_algorithm(leaf.signature_algorithm())?;
+        warnings.extend(check_certificate(self.policy, Field::CertificatePem, &leaf, now)?);
         Ok(leaf)
     }
 

@@ -4,7 +4,8 @@ use crate::certificate::chain::{self, Ambiguity, PickedCertificate};
 use crate::certificate::input::Oddity;
 use crate::certificate::{Certificate, CertificateError, CertificateId, InputKind, Key};
 
-use super::{Field, Rejection, Warning, refuse_canonical_too_long, refuse_too_long};
+use super::rules::{refuse_canonical_too_long, refuse_too_long};
+use super::{Field, Rejection, Warning};
 
 /// The certificate of a field, and what else the field held.
 pub(super) struct FoundCertificate {

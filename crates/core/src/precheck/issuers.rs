@@ -9,7 +9,8 @@ use crate::certificate::chain::INPUTS_MAX;
 use crate::certificate::input::inputs;
 use crate::certificate::{Certificate, CertificateError, Issuer, IssuerError, NameKey, Verification, pem};
 
-use super::{Field, Rejection, Warning, refuse_canonical_too_long, refuse_too_long};
+use super::rules::{refuse_canonical_too_long, refuse_too_long};
+use super::{Field, Rejection, Warning};
 
 /// The CAs that the operator configured, by subject, normalised for comparison.
 pub(super) struct KnownCas(HashMap<NameKey, Vec<Issuer>>);

@@ -7,7 +7,8 @@ use crate::job::{CertificateMode, RegisterCaCertificate};
 
 use super::found::FoundCertificate;
 use super::parameter::refuse_length;
-use super::{Field, PEM_CHARS_MAX, Precheck, Rejection, Warning, refuse_key, refuse_signature_algorithm};
+use super::rules::{PEM_CHARS_MAX, check_certificate};
+use super::{Field, Precheck, Rejection, Warning};
 
 /// A certificate that the CA signed to prove possession of its key.
 pub(super) struct Proof(Certificate);
@@ -37,9 +38,7 @@ impl Precheck {
         let found = FoundCertificate::read(FIELD, text).map_err(|not_found| *not_found.rejection)?;
         warnings.extend(found.warnings());
         let proof = found.certificate;
-        warnings.extend(self.check_validity(FIELD, &proof, now)?);
-        refuse_key(proof.key())?;
-        refuse_signature_algorithm(proof.signature_algorithm())?;
+        warnings.extend(check_certificate(self.policy, FIELD, &proof, now)?);
         Ok(proof)
     }
 }

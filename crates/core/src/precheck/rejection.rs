@@ -7,7 +7,8 @@ use crate::certificate::{Certificate, CertificateError, CertificateId};
 use crate::job::CertificateStatus;
 use crate::outcome::Code;
 
-use super::{Field, PEM_CHARS_MAX, ParameterError, RSA_BITS_MIN};
+use super::rules::{PEM_CHARS_MAX, RSA_BITS_MIN};
+use super::{Field, ParameterError};
 
 /// Why AWS would refuse a job. Its text is safe to log: it never repeats the job's PEM.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -292,7 +292,7 @@ fn no_rate_is_computed_over_less_than_a_second() {
 #[test]
 fn messages_of_other_batches_add_to_the_time_left() {
     let batch = BatchStatus { announced: Some(7_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
-    let queue = crate::ledger::reading::QueueReport {
+    let queue = crate::ledger::queue_readings::QueueReport {
         queue: "q".into(),
         read_ago: Duration::ZERO,
         n_messages: Some(50_000),

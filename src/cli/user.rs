@@ -1,4 +1,4 @@
-//! The operator: their name for the audit, and their confirmation on the terminal.
+//! The user who runs a command: their name for the audit, and their confirmation on the terminal.
 
 use std::borrow::Cow;
 use std::io::{BufRead, IsTerminal, Write};
