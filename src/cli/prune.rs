@@ -35,7 +35,6 @@ const RECENT: Duration = Duration::from_hours(24);
 /// registered". After Ctrl-C, run the same command again. First save what you want to keep with `muster export` and
 /// `muster report`.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group = ArgGroup::new("scope").required(true).multiple(true).args(["older_than", "batches"]))]
 pub(super) struct Prune {
     /// Drops batches without an outcome for this long, for example `180d`.

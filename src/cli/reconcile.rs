@@ -40,7 +40,6 @@ use report::ReconcileReport;
 /// quota.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Reconcile {
     /// Target (account and region), by its name in the settings.
     #[arg(long, default_value = DEFAULT_TARGET)]

@@ -36,7 +36,6 @@ pub(super) use selection::SelectionError;
 /// Without --code and --status, selects the jobs that may succeed unchanged: all `exhausted` outcomes and
 /// `not_yet_valid`. Anything else must be named. Parked jobs are resent automatically when their hold is released.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,

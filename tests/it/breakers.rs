@@ -38,7 +38,7 @@ async fn calls_until_fixed(factory: &Factory, fault: Fault, n_calls: usize) -> V
         factory.sandbox.faults().clear(id);
         arrivals(factory)
     };
-    tokio::join!(factory.drain(), fix).1
+    tokio::join!(Box::pin(factory.drain()), fix).1
 }
 
 fn assert_each_registered_once(factory: &Factory, outcomes: &BTreeMap<Code, u64>, n: u64) {

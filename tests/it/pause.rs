@@ -142,7 +142,7 @@ async fn typos_are_reported() {
     let (code, stderr) = run(&factory, &["pause", "batch", "line-8"]).await;
     assert_eq!(code, Some(1));
     assert!(stderr.contains("error: the ledger does not know batch `line-8`\nhint: did you mean line-7?"), "{stderr}");
-    assert!(stderr.contains("`--new` pauses it before entry first message"), "{stderr}");
+    assert!(stderr.contains("`--new` pauses it before its first message"), "{stderr}");
     assert!(factory.ledger.open_holds().await.unwrap().is_empty(), "nothing was paused");
     ok(&factory, &["pause", "batch", "line-7"]).await;
     let (_, stderr) = run(&factory, &["resume", "batch", "line-8"]).await;

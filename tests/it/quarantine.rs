@@ -108,6 +108,8 @@ async fn dropped_messages_are_deleted_and_audited() {
     fill_quarantine(&factory, 7).await;
     let (code, text, _) = quarantine(&factory, &["drop", "--reason", "not_json", "--dry-run"]).await;
     assert_eq!((code, text.as_str()), (Some(0), "3 messages (3 not_json) would be dropped\n"));
+    let dry = quarantine_json(&factory, &["drop", "--reason", "not_json", "--dry-run"], 0).await;
+    assert_eq!(dry, json!({ "dry_run": true, "dropped": 3, "reasons": { "not_json": 3 } }));
     let (code, _, stderr) = quarantine(&factory, &["drop", "--all"]).await;
     assert_eq!(code, Some(2));
     assert!(stderr.contains("there is no terminal to ask for confirmation on"), "{stderr}");
@@ -117,6 +119,8 @@ async fn dropped_messages_are_deleted_and_audited() {
     assert_eq!((code, text.as_str()), (Some(0), "3 dropped\n"));
     let (_, text, _) = quarantine(&factory, &["drop", "message-3", "message-9", "--yes"]).await;
     assert_eq!((text.as_str(), n_quarantined(&factory).await), ("1 dropped\n", 3));
+    let again = quarantine_json(&factory, &["drop", "message-3", "--yes"], 0).await;
+    assert_eq!(again, json!({ "dry_run": false, "dropped": 0, "reasons": {} }));
     let audited = factory.ledger.audit_entries(None, 10).await.unwrap();
     let details: Vec<_> = audited.into_iter().map(|entry| (entry.action, entry.detail)).collect();
     let wanted = [

@@ -216,7 +216,7 @@ async fn interrupting_the_wait_does_not_stop_the_replay() {
     let (factory, _) = with_failures(&[(Code::Timeout, 5)]).await;
     let waiting = factory.spawn(&["replay", BATCH, "--yes", "--wait"]);
     let is_waiting = "select count(*) from pg_stat_activity
-        where datname = current_database() and query like '-- came_of_replay%'";
+        where datname = current_database() and query like '-- replay_outcomes%'";
     factory
         .until("it waits", async |f| {
             sqlx::query_scalar::<_, i64>(is_waiting).fetch_one(&f.database.pool).await.unwrap() > 0

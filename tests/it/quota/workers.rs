@@ -138,7 +138,9 @@ async fn workers_learn_the_rate_that_aws_allows() {
     let n_throttled = |calls: &[muster_sandbox::LoggedCall]| calls.iter().filter(|call| call.is_throttled()).count();
     assert!(n_throttled(&calls) > 0);
     let n_recent = n_throttled(&calls[calls.len() - 300..]);
-    assert!(n_recent <= 15, "{n_recent} of the last 300 are throttled, {} of {}", n_throttled(&calls), calls.len());
+    // At the configured rate AWS would throttle 210 of 300. On a quiet machine there are fewer than 15; on a busy one,
+    // delayed calls arrive in bursts.
+    assert!(n_recent <= 45, "{n_recent} of the last 300 are throttled, {} of {}", n_throttled(&calls), calls.len());
 
     let learnt = rate_shown(&metrics, "learnt");
     // On a busy machine the last calls are slower than AWS allows, and the rate rises again.

@@ -10,7 +10,7 @@ use super::status;
 use crate::factory::Factory;
 use crate::ledger::row;
 
-/// Creates three_batches batches of one certificate each, with their outcomes.
+/// Creates batches of one certificate each, with their outcomes.
 async fn three_batches() -> Factory {
     let factory = Factory::new(1000.0).await;
     for (batch, code, announced) in
