@@ -26,8 +26,8 @@
 //! # The path of one job
 //! 1. [`engine::receiver`] takes a [slot](engine::slots), receives a message from the [queue](aws::queue) and parses
 //!    the [job](muster_core::job) in it. A body that is not a job, or whose target is not configured, is quarantined.
-//! 2. [`engine::worker`] runs the [precheck](muster_core::precheck), lets only one copy of a certificate proceed at a
-//!    time ([`engine::single_flight`]) and looks it up in the [`ledger`].
+//! 2. [`engine::worker`] runs the [precheck](muster_core::precheck), lets only one of several copies of a
+//!    certificate proceed ([`engine::single_flight`]) and looks it up in the [`ledger`].
 //! 3. It checks the [board](health::board) for open circuit breakers and holds; if one applies, the job is parked or
 //!    waits.
 //! 4. It acquires a permit of the [quota](quota::permits) and calls AWS through the [target's

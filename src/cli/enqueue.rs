@@ -53,7 +53,7 @@ pub(super) struct Enqueue {
     /// Files and folders to read; `-` is standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Batch that counts the jobs [default: `enqueue-` and the current time].
+    /// Batch under which the jobs are counted [default: `enqueue-` and the current time].
     #[arg(long, value_name = "NAME")]
     batch: Option<Name>,
     /// Factory line that the jobs come from; each line gets a fair share of the queue.
@@ -80,8 +80,8 @@ pub(super) struct Enqueue {
     /// directly [default: BATCH.rejects.jsonl in the current folder].
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Only reads and prechecks, and estimates how long the registrations would take. Lists the first ten rejects; with
-    /// --rejects, writes all of them.
+    /// Sends nothing: reads, prechecks and estimates how long the registrations would take. Lists the first ten
+    /// rejects; with --rejects, writes all of them.
     #[arg(long)]
     dry_run: bool,
     /// Prints the counts as JSON.

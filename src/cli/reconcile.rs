@@ -57,7 +57,8 @@ pub(super) struct Reconcile {
     /// Maximum number of calls per second; a throttle halves it for a minute.
     #[arg(long, default_value = "5")]
     rate: Rate,
-    /// Has workers resend jobs whose certificate AWS does not have, or has although the ledger shows a failure.
+    /// Resends, through the workers, jobs whose certificate is gone from AWS, and failed jobs whose certificate AWS
+    /// has.
     #[arg(long)]
     repair: bool,
     #[command(flatten)]

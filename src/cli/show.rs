@@ -70,7 +70,7 @@ impl Advice for NothingKnown {
         let hint = match self {
             Self::Row(_) => {
                 "a certificate is known once it has an outcome; `--as id|serial|ref|file` specifies what you passed, and \
-                 rows of older versions are not found by serial"
+                 rows written by older versions cannot be found by serial number"
             }
             Self::Pem(_) => "the job contained no readable certificate, or an older version recorded it",
         };

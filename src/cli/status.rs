@@ -43,7 +43,7 @@ use report::BatchReport;
 pub(super) struct StatusCommand {
     /// Batch to show; lists all batches if omitted.
     batch: Option<Name>,
-    /// Time between the two readings; `0s` skips the rate.
+    /// Time between the two readings that give the current rate; `0s` shows none.
     #[arg(long, default_value = "2s", value_name = "TIME", requires = "batch")]
     measure: humantime::Duration,
     /// Also prints the last 100 changes of each learnt rate.

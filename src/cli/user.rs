@@ -11,7 +11,7 @@ use muster_core::advice::{Advice, Exit};
 
 /// There is no terminal to ask for confirmation.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no terminal to ask for confirmation on")]
+#[error("cannot ask for confirmation: there is no terminal")]
 pub(super) struct NoTerminal;
 
 impl Advice for NoTerminal {

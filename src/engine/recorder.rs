@@ -1,8 +1,8 @@
 //! Commits outcomes to the ledger and then deletes their messages, never the other way round.
 //!
 //! Group commit: outcomes are collected by number, bytes or time (`pages`) and written in one transaction (`page`),
-//! which is retried until it is known to be committed. Messages are deleted while the next transaction runs. No other
-//! file deletes messages.
+//! which is retried until it is known to be committed. Messages are deleted while the next transaction runs. A worker
+//! deletes messages nowhere else.
 
 mod entry;
 mod page;
@@ -33,8 +33,8 @@ pub use entry::{Finish, Finished, NotAJob};
 /// full jitter).
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// Minimum attempts for each delete or release before the process exits. Until then it is retried without limit: a
-/// message that became visible again instead would use up a delivery each time.
+/// Attempts after which a delete or a release is given up once the process is stopping. While it runs, there is no
+/// limit: a message that becomes visible again uses up a delivery each time.
 const ACK_ATTEMPTS: u32 = 4;
 
 /// Commits outcomes and deletes messages.

@@ -99,7 +99,7 @@ impl<'a> OpeningColumns<'a> {
     }
 }
 
-/// Locks the holds. A hold that does not exist was released and removed in the meantime: it is created as released, so
+/// Locks the holds. If a hold no longer exists, it was released and removed meanwhile; it is recreated as released, so
 /// that the rows that wait for it are resent soon.
 async fn lock_holds(db: &mut PgConnection, holds: &[&HoldKey]) -> Result<(), LedgerError> {
     // Updating the row to itself locks an existing row; `do nothing` would not.

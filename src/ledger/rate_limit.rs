@@ -1,4 +1,4 @@
-//! The quota that all workers share: one row from which permits are leased, and the learned rate.
+//! The quota that all workers share: one row from which permits are leased, and the learnt rate.
 //!
 //! Leasing is GCRA (the virtual scheduling form of the token bucket, ITU-T I.371): the row holds the time of the next
 //! free permit, and a lease moves it ahead by its permits. The rate adapts with multiplicative decrease, as in AIMD: a
@@ -54,7 +54,7 @@ pub struct Quota {
     pub operation: Operation,
 }
 
-/// A change of a learned rate.
+/// A change of a learnt rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Change {
     /// When it changed.
@@ -65,7 +65,7 @@ pub struct Change {
     pub reason: RateChangeReason,
 }
 
-/// Why a learned rate changed.
+/// Why a learnt rate changed.
 #[derive(Clone, Copy, Debug, Display, EnumString, Eq, IntoStaticStr, PartialEq)]
 #[strum(serialize_all = "snake_case")]
 pub enum RateChangeReason {
@@ -84,7 +84,7 @@ pub struct Lease {
     pub n: usize,
     /// Seconds from the ledger's answer, by the ledger's clock, to the first permit; negative if it is already due.
     pub first_in: f64,
-    /// The learned rate. The permits are its period apart.
+    /// The learnt rate. The permits are its period apart.
     pub rate: Rate,
     /// The rate that was last recorded as a change.
     pub noted_rate: f64,
@@ -101,7 +101,7 @@ pub struct RateReport {
     pub operation: String,
     /// The configured rate, in calls a second.
     pub ceiling: f64,
-    /// The learned rate, in calls a second.
+    /// The learnt rate, in calls a second.
     pub learnt: f64,
     /// The last hundred changes, latest first.
     pub changes: Vec<Change>,
@@ -121,7 +121,7 @@ impl fmt::Display for Quota {
 }
 
 impl Ledger {
-    /// Creates the row of a quota, or sets a new ceiling, and returns the learned rate. A new ceiling is an operator's
+    /// Creates the row of a quota, or sets a new ceiling, and returns the learnt rate. A new ceiling is an operator's
     /// decision: the rate starts at it at once.
     pub async fn open_quota(&self, quota: &Quota, ceiling: Rate) -> Result<Rate, LedgerError> {
         self.run(async |db| {

@@ -1,4 +1,5 @@
-//! Checks that the groups of `src` depend on each other in one direction only, along the arrows listed here.
+//! Checks that the groups of `src` depend on each other in one direction only, along the arrows listed here, and that
+//! the documents name files that exist.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +23,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Maximum number of layers between the commands and the pure crate.
-const FLOORS_MAX: usize = 6;
+const LAYERS_MAX: usize = 6;
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -64,15 +65,36 @@ fn groups_use_exactly_the_groups_listed() {
 }
 
 #[test]
-fn the_list_has_no_cycle_and_few_floors() {
-    let mut floors: BTreeMap<&str, usize> = BTreeMap::new();
+fn the_list_has_no_cycle_and_few_layers() {
+    let mut layers: BTreeMap<&str, usize> = BTreeMap::new();
     for (group, may_use) in ARROWS {
         let below = may_use
             .iter()
-            .map(|used| floors.get(used).unwrap_or_else(|| panic!("{group} uses {used}, listed below it")));
-        let floor = below.max().map_or(1, |floor| floor + 1);
-        floors.insert(group, floor);
+            .map(|used| layers.get(used).unwrap_or_else(|| panic!("{group} uses {used}, listed below it")));
+        let layer = below.max().map_or(1, |layer| layer + 1);
+        layers.insert(group, layer);
     }
-    let between = floors["cli"] - 1;
-    assert!(between <= FLOORS_MAX, "{between} floors between cli and muster_core: {floors:?}");
+    let between = layers["cli"] - 1;
+    assert!(between <= LAYERS_MAX, "{between} layers between cli and muster_core: {layers:?}");
+}
+
+/// Returns the paths of files and folders in a Markdown text.
+fn paths_named(text: &str) -> impl Iterator<Item = &str> {
+    let is_path = |word: &&str| {
+        let is_file = [".rs", ".md", ".toml", ".yml", ".json"].iter().any(|extension| word.ends_with(extension));
+        (is_file || word.ends_with('/')) && !word.contains([' ', '*', '('])
+    };
+    text.split('`').skip(1).step_by(2).filter(is_path)
+}
+
+#[test]
+fn the_documents_on_the_architecture_name_existing_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (document, n_min) in [("ARCHITECTURE.md", 40), ("docs/where_to_change.md", 40)] {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        let exists = |path: &&str| root.join(path).exists() || root.join("src").join(path).exists();
+        let (found, wrong): (Vec<_>, Vec<_>) = paths_named(&text).partition(exists);
+        assert!(wrong.is_empty(), "{document} names files that do not exist: {wrong:#?}");
+        assert!(found.len() >= n_min, "{document} names only {}", found.len());
+    }
 }

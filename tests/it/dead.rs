@@ -236,8 +236,8 @@ async fn replay_and_drop_need_a_selection_and_confirmation() {
     for (arguments, part) in [
         (&["replay"][..], "the following required arguments were not provided"),
         (&["replay", "--all", "--batch", "a"], "cannot be used with"),
-        (&["replay", "--all"], "error: there is no terminal to ask for confirmation on\nhint: `--dry-run`"),
-        (&["drop", "--all"], "error: there is no terminal to ask for confirmation on\nhint: `--dry-run`"),
+        (&["replay", "--all"], "error: cannot ask for confirmation: there is no terminal\nhint: `--dry-run`"),
+        (&["drop", "--all"], "error: cannot ask for confirmation: there is no terminal\nhint: `--dry-run`"),
     ] {
         let (code, _, stderr) = dead(&factory, arguments).await;
         assert_eq!(code, Some(2), "{arguments:?}: {stderr}");

@@ -162,7 +162,8 @@ impl Owner {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let binary = folder.path().join("it");
-        // Not fs::copy: a child forked by another test meanwhile would hold the copy open for writing, and so busy.
+        // Not fs::copy: a child forked by another test meanwhile would hold the copy
+        // open for writing, and running it would fail with ETXTBSY.
         let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&binary).status().unwrap();
         assert!(copied.success());
         let mut command = Command::new(binary);

@@ -112,7 +112,7 @@ async fn dropped_messages_are_deleted_and_audited() {
     assert_eq!(dry, json!({ "dry_run": true, "dropped": 3, "reasons": { "not_json": 3 } }));
     let (code, _, stderr) = quarantine(&factory, &["drop", "--all"]).await;
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("there is no terminal to ask for confirmation on"), "{stderr}");
+    assert!(stderr.contains("cannot ask for confirmation: there is no terminal"), "{stderr}");
     assert_eq!(n_quarantined(&factory).await, 7);
 
     let (code, text, _) = quarantine(&factory, &["drop", "--reason", "not_json", "--yes"]).await;

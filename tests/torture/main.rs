@@ -1,5 +1,4 @@
-//! `cargo torture`: workers under random faults of themselves, Postgres and AWS, and the invariants that must still
-//! hold.
+//! `cargo torture`: workers while they, Postgres and AWS fail at random, and the invariants that must still hold.
 //!
 //! Three real workers, the sandbox in this process, and a private Postgres. After the storm everything must drain; then
 //! the invariants are judged by the sandbox's call log, the rows and the logs. Data goes to standard output, progress

@@ -302,8 +302,8 @@ impl Certificate {
         self.is_ca() || self.extensions.is_for_certificates() || self.is_signed_by_itself()
     }
 
-    /// The issuer's name, unless its own key signed the certificate. If the certificate issued itself, a signature that
-    /// cannot be verified here counts as its own.
+    /// The issuer's name; `None` if the certificate is self-signed. If issuer and subject are equal but the signature
+    /// cannot be verified here, it counts as self-signed.
     pub fn other_issuer(&self) -> Option<NameKey> {
         (!self.is_signed_by_itself()).then(|| self.issuer_key())
     }

@@ -82,8 +82,8 @@ impl CallLog {
 
     /// Returns the share of the quota that was used while there was work: 1 is all of it.
     ///
-    /// Considers the arrival times of the calls of `operation` that were not throttled, whatever else they were
-    /// answered. With N such calls and K = N - ceil(rate), the result is (K - 1) / (rate x (arrival of the K-th -
+    /// Considers the arrival times of the calls of `operation` that were not throttled, whatever the
+    /// answer. With N such calls and K = N - ceil(rate), the result is (K - 1) / (rate x (arrival of the K-th -
     /// arrival of the first)). The last second's worth of calls is excluded because a run ends with stragglers. The
     /// rate is the operation's current one. The result is not capped: a client that uses the bucket's initial burst
     /// gets more than 1.

@@ -42,8 +42,8 @@ pub fn pack<T>(entries: impl IntoIterator<Item = T>, message: impl Fn(&T) -> &Ou
 }
 
 impl OutgoingMessage {
-    /// Returns the size that SQS may count, in bytes. It includes the group's name, because it is not documented
-    /// whether SQS counts that.
+    /// Returns the largest size that SQS might count, in bytes. It includes the message group id, because it is not
+    /// documented whether SQS counts that.
     pub fn n_bytes(&self) -> usize {
         self.body.len() + self.group.as_ref().map_or(0, String::len)
     }

@@ -27,7 +27,7 @@ pub(super) struct CaOrder {
     /// Target (account and region), by its name in the settings.
     #[arg(long, default_value = DEFAULT_TARGET, value_name = "NAME")]
     pub(super) target: Name,
-    /// Batch that counts the registration.
+    /// Batch under which the registration is counted.
     #[arg(long, default_value = UNBATCHED, value_name = "NAME")]
     pub(super) batch: Name,
     /// How AWS finds the account of a connecting device: `default`, by its CA, which requires proof that you own the

@@ -30,7 +30,7 @@ use muster_core::precheck::{CheckedCertificate, Precheck};
 pub(super) struct Register {
     #[command(flatten)]
     order: CaOrder,
-    /// Only runs the precheck, asks AWS whether it has the CA, and shows what would be done.
+    /// Registers nothing: runs the precheck, asks AWS whether it has the CA, and shows what would be done.
     #[arg(long)]
     dry_run: bool,
     /// Prints the result as JSON.

@@ -25,7 +25,7 @@ pub(super) struct SweepTally {
     pub(super) dry_run: bool,
     /// Number of messages resent or dropped.
     pub(super) done: u64,
-    /// Those of them that are jobs, by batch.
+    /// How many of these are jobs, by batch.
     pub(super) batches: BTreeMap<String, u64>,
     /// Messages that are not jobs, by reason: dropped, or left in the queue by a replay.
     pub(super) no_job: BTreeMap<&'static str, u64>,

@@ -47,7 +47,7 @@ struct ReplayTally {
     sent: u64,
     /// Messages resent, by batch.
     batches: BTreeMap<String, u64>,
-    /// Messages that stay, by the reason why they are not jobs, or by SQS's error code.
+    /// Messages left in the quarantine, by the reason they are not jobs or by SQS's error code.
     stay: BTreeMap<String, u64>,
 }
 

@@ -49,12 +49,12 @@ struct ListedBatch {
     announced: Option<u64>,
     /// Certificates with an outcome.
     ended: u64,
-    /// Those of them that failed.
+    /// How many of these failed.
     failed: u64,
     parked: u64,
     /// Announced, without an outcome and not parked; null: the producer did not announce how many there are.
     outstanding: Option<u64>,
-    /// Those of them that are missing; null: unknown, as they may be on their way.
+    /// How many of these are missing; null if unknown, because messages may still be on their way.
     missing: Option<u64>,
     first_end_at: Option<String>,
     last_end_at: Option<String>,

@@ -28,7 +28,7 @@ pub(super) struct BatchReport {
     pub(super) ended: u64,
     /// Announced, without an outcome and not parked; null: the producer did not announce how many there are.
     pub(super) outstanding: Option<u64>,
-    /// Those of them that are missing; null: unknown, as they may be on their way.
+    /// How many of these are missing; null if unknown, because messages may still be on their way.
     pub(super) missing: Option<u64>,
     /// How long the queues have been empty; null: they are not, or no worker reads them.
     pub(super) queues_empty_seconds: Option<u64>,

@@ -45,8 +45,8 @@ impl<R: Read> Source<R> {
         Ok(())
     }
 
-    /// Returns the next part. With `may_be_der` (at the start of a file and after DER), bytes that begin like any DER
-    /// are DER; elsewhere, only bytes that begin like a certificate.
+    /// Returns the next part. If `may_be_der` (at the start of a file, or after DER), anything that starts like DER is
+    /// read as DER; otherwise only what starts like a certificate.
     pub(super) fn next(&mut self, may_be_der: bool) -> io::Result<NextInput> {
         self.fill()?;
         if self.held.is_empty() {
@@ -87,7 +87,8 @@ impl<R: Read> Source<R> {
     }
 }
 
-/// Returns whether bytes begin like DER: a SEQUENCE of more than 127 bytes. No text does.
+/// Returns whether bytes begin like DER: a SEQUENCE of more than 127 bytes, or of indefinite length. Text never
+/// begins this way.
 fn begins_as_der(bytes: &[u8]) -> bool {
     matches!(bytes, [0x30, 0x80..=0x84, ..])
 }

@@ -58,7 +58,7 @@ impl Ledger {
         .await
     }
 
-    /// Has workers resend the jobs that can be resent and are not waiting yet. Returns how many these are.
+    /// Has workers resend the jobs that can be resent and are not waiting yet. Returns how many there are.
     ///
     /// # Errors
     /// After an error nothing was written, unless the COMMIT was in doubt.

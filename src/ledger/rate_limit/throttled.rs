@@ -10,7 +10,7 @@ use crate::ledger::{Ledger, LedgerError};
 /// A quota whose rate has nearly recovered is listed if a throttle cut it within this time.
 const RECENT: Duration = Duration::from_mins(5);
 
-/// A quota whose learned rate is below this share of the configured one is always listed.
+/// A quota whose learnt rate is below this share of the configured one is always listed.
 const LOW: f64 = 0.9;
 
 /// A quota that AWS throttles below its configured rate.
@@ -22,14 +22,14 @@ pub struct Throttle {
     pub operation: String,
     /// The configured rate, in calls a second.
     pub ceiling: f64,
-    /// The learned rate, in calls a second.
+    /// The learnt rate, in calls a second.
     pub learnt: f64,
     /// How long ago a throttle last cut the rate.
     pub cut_ago: Duration,
 }
 
 impl Ledger {
-    /// Lists the quotas whose learned rate is below the configured one because of throttles.
+    /// Lists the quotas whose learnt rate is below the configured one because of throttles.
     pub async fn throttles(&self) -> Result<Vec<Throttle>, LedgerError> {
         let query = "-- throttles
             select t.target, q.operation, q.ceiling, q.rate,

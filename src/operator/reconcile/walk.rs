@@ -73,8 +73,8 @@ impl Reconciliation {
         Ok(found)
     }
 
-    /// Returns the next page of a source's certificates that AWS has not reported yet, of the requested CA if there is
-    /// one; `None` after the last page.
+    /// Returns the next page of certificates of a source that AWS has not reported yet, limited to those of the
+    /// requested CA, if any; `None` after the last page.
     async fn open(
         &mut self,
         source: &CertificateSource,

@@ -42,7 +42,7 @@ impl Fleet {
             ),
             batch_missing_jobs: make.gauges(
                 "batch_missing_jobs",
-                "Announced certificates of all batches without an outcome, once the queues have been empty for 2 minutes.",
+                "Announced certificates of all batches without an outcome; absent until the queues have been empty for 2 minutes.",
                 &[],
             ),
             read_at: Mutex::default(),
@@ -54,8 +54,11 @@ impl Fleet {
         let mut read_at = self.read_at.lock().expect("nothing panics while it holds this lock");
         set(&self.workers_alive, &[], facts.workers_alive);
         set(&self.quarantined_messages, &[], facts.quarantined);
-        // Nothing is known to be missing while messages may still be on their way.
-        set(&self.batch_missing_jobs, &[], facts.missing.unwrap_or_default());
+        // Unknown while messages may still be on their way.
+        match facts.missing {
+            Some(n) => set(&self.batch_missing_jobs, &[], n),
+            None => self.batch_missing_jobs.reset(),
+        }
         for code in Code::VARIANTS.iter().filter(|code| !code.status().is_outcome()) {
             let n = facts.parked.get(code.as_str()).copied().unwrap_or_default();
             set(&self.parked_jobs, &[code.as_str()], n);
@@ -98,9 +101,11 @@ mod tests {
         let fleet = Fleet::new(&make);
         let n_families = || make.0.gather().len();
         assert_eq!(n_families(), 0);
-        fleet.show(&FleetFacts::default());
+        fleet.show(&FleetFacts { missing: Some(0), ..FleetFacts::default() });
         fleet.drop_stale();
         assert_eq!(n_families(), 5);
+        fleet.show(&FleetFacts::default());
+        assert_eq!(n_families(), 4, "the number of missing certificates is unknown");
         tokio::time::advance(SHOWN_FOR * 2).await;
         fleet.drop_stale();
         assert_eq!(n_families(), 0);

@@ -78,7 +78,7 @@ async fn without_a_terminal_yes_is_required() {
     let (site, _) = Site::with(1).await;
     let (code, _, stderr) = site.run("").await;
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("error: there is no terminal to ask for confirmation on\nhint: "), "{stderr}");
+    assert!(stderr.contains("error: cannot ask for confirmation: there is no terminal\nhint: "), "{stderr}");
     let n_calls = site.factory.sandbox.ledger().summary(ApiOperation::ListCertificates).calls;
     assert_eq!(n_calls, 0, "it is checked before any call");
     let (code, _, stderr) = site.run("--batch unknown").await;

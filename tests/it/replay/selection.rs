@@ -27,7 +27,7 @@ async fn without_a_terminal_a_replay_needs_yes() {
     let (factory, _) = with_failures(&[(Code::Timeout, 2)]).await;
     let (code, _, stderr) = replay(&factory, &[BATCH]).await;
     assert_eq!(code, Some(2), "{stderr}");
-    assert!(stderr.contains("no terminal to ask") && stderr.contains("`--yes` does it"), "{stderr}");
+    assert!(stderr.contains("there is no terminal") && stderr.contains("`--yes` does it"), "{stderr}");
     assert!(factory.ledger.replays(None, 10).await.unwrap().is_empty());
 }
 

@@ -1,7 +1,7 @@
 //! The algorithm of a certificate's signature.
 //!
-//! Everything but [`SignatureAlgorithm::Other`] is in AWS's list of accepted algorithms (RSASSA-PSS in one edition of
-//! it).
+//! Everything but [`SignatureAlgorithm::Other`] is in AWS's list of accepted algorithms (RSASSA-PSS only in one version
+//! of AWS's documentation).
 
 use std::fmt;
 
