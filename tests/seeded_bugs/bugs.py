@@ -1360,7 +1360,7 @@ BUGS = [
         "is_quiet(self.queues_empty_for) && self.announced_ago.is_none_or(|ago| ago >= MISSING_AFTER)",
         "is_quiet(self.queues_empty_for)",
         LIB,
-        "ledger::reading::tests::a_just_announced_batch_is_never_missing",
+        "ledger::missing::tests::a_just_announced_batch_is_never_missing",
     ),
     bug(
         "time left is shown while nothing moves",
