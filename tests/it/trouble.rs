@@ -180,7 +180,7 @@ async fn retries_stay_within_the_rate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_with_one_certificate_alone_exhausts_it() {
+async fn a_certificate_that_fails_alone_is_exhausted() {
     let mut factory = factory().await;
     // Every second call fails: with one job at a time, each failure is followed by another job's success.
     factory.config.retry.attempts = 2;

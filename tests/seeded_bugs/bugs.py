@@ -407,7 +407,7 @@ BUGS = [
         '            text.replace_range(open + 1..close, "...");\n',
         "",
         IT,
-        "input::message::errors_repeat_no_possible_secret",
+        "input::message::errors_never_repeat_a_secret",
         "secrecy::a_service_in_trouble_leaks_no_secret",
     ),
     bug(

@@ -14,7 +14,8 @@ use muster_core::rate::{Rate, burst_time};
 /// The time that a lease spans if the ledger answers at once.
 pub(super) const LEASE: Duration = Duration::from_millis(50);
 
-/// Maximum time that a lease spans: a worker that dies loses at most this much of the quota.
+/// Maximum time that a lease spans. A worker that dies loses what it has leased: two of these at worst, because the
+/// next lease is requested before the current one is used up.
 const SPAN_MAX: Duration = Duration::from_secs(1);
 
 /// How long before the last permit is due the next lease is requested, if the ledger answers at once.

@@ -187,7 +187,7 @@ fn of_ca(fields: &str) -> String {
 }
 
 #[test]
-fn errors_repeat_no_possible_secret() {
+fn errors_never_repeat_a_secret() {
     let quoted = json!(SECRET).to_string();
     for body in [
         format!("{{{quoted}:1}}"),

@@ -104,8 +104,8 @@ impl RegisterCaCertificate {
 impl fmt::Debug for RegisterCaCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegisterCaCertificate")
-            .field("ca_certificate_chars", &self.ca_certificate.len())
-            .field("verification_certificate_chars", &self.verification_certificate.as_ref().map(String::len))
+            .field("ca_certificate_bytes", &self.ca_certificate.len())
+            .field("verification_certificate_bytes", &self.verification_certificate.as_ref().map(String::len))
             .field("set_as_active", &self.set_as_active)
             .field("allow_auto_registration", &self.allow_auto_registration)
             .field("registration_config", &self.registration_config)
@@ -119,7 +119,7 @@ impl fmt::Debug for RegisterCaCertificate {
 impl fmt::Debug for RegistrationConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegistrationConfig")
-            .field("template_body_chars", &self.template_body.as_ref().map(String::len))
+            .field("template_body_bytes", &self.template_body.as_ref().map(String::len))
             .field("role_arn", &self.role_arn)
             .field("template_name", &self.template_name)
             .finish()

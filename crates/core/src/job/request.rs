@@ -217,8 +217,8 @@ impl From<RegisterCaCertificate> for Request {
 impl fmt::Debug for RegisterCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegisterCertificate")
-            .field("certificate_pem_chars", &self.certificate_pem.len())
-            .field("ca_certificate_pem_chars", &self.ca_certificate_pem.as_ref().map(String::len))
+            .field("certificate_pem_bytes", &self.certificate_pem.len())
+            .field("ca_certificate_pem_bytes", &self.ca_certificate_pem.as_ref().map(String::len))
             .field("status", &self.status)
             .field("set_as_active", &self.set_as_active)
             .finish()
@@ -229,7 +229,7 @@ impl fmt::Debug for RegisterCertificate {
 impl fmt::Debug for RegisterCertificateWithoutCa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegisterCertificateWithoutCa")
-            .field("certificate_pem_chars", &self.certificate_pem.len())
+            .field("certificate_pem_bytes", &self.certificate_pem.len())
             .field("status", &self.status)
             .finish()
     }

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_strikes_the_same_share_of_calls() {
+    fn the_same_seed_strikes_the_same_calls() {
         let now = Instant::now();
         let pattern = |seed| {
             let faults = Faults::default();
