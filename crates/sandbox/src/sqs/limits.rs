@@ -10,6 +10,9 @@ use crate::answer::AwsError;
 /// Maximum number of entries in a batch call.
 const ENTRIES_MAX: usize = 10;
 
+/// Maximum visibility timeout, and maximum time that a message stays hidden after a receive, in seconds.
+pub(super) const VISIBILITY_MAX: u64 = 43_200;
+
 /// Maximum length of an entry id, in bytes.
 const ENTRY_ID_MAX: usize = 80;
 

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::counts::{BatchCounts, QueueCounts};
+use super::limits::VISIBILITY_MAX;
 use super::message::{Instants, MessageContent, QueuedMessage, Receipt, batch_of, body_md5};
 use super::settings::QueueSettings;
 use super::turns::Turns;
@@ -18,9 +19,6 @@ use muster_core::job::UNBATCHED;
 
 /// Maximum number of messages in flight in a standard queue; beyond it, a receive returns nothing.
 const IN_FLIGHT_MAX: usize = 120_000;
-
-/// How long a message can stay hidden after it was received: 12 hours.
-const VISIBILITY_MAX: Duration = Duration::from_hours(12);
 
 /// The state of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -192,7 +190,7 @@ impl SandboxQueue {
         let MessageState::InFlight { until, since } = slot.state else {
             return Err(VisibilityRefusal::NotInFlight);
         };
-        if now.at + timeout > since + VISIBILITY_MAX {
+        if now.at + timeout > since + Duration::from_secs(VISIBILITY_MAX) {
             return Err(VisibilityRefusal::TooLong);
         }
         let new = now.at + timeout;

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::limits::VISIBILITY_MAX;
 use super::message::{Instants, Receipt};
 use super::queue::{SandboxQueue, VisibilityRefusal};
-use super::receive::VISIBILITY_MAX;
 use super::{Addressed, Batch, BatchAnswer, BatchEntry, Sqs, error, limits, read};
 use crate::answer::{AwsError, Reply, to_json};
 use crate::fault::{Strike, Twist};

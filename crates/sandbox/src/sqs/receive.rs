@@ -20,9 +20,6 @@ const MESSAGES_MAX: i64 = 10;
 /// Maximum wait of a long poll, in seconds.
 const WAIT_MAX: u64 = 20;
 
-/// Maximum visibility timeout, in seconds.
-pub(super) const VISIBILITY_MAX: u64 = 43_200;
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ReceiveMessage {
@@ -166,7 +163,7 @@ impl TryFrom<ReceiveMessage> for ReceiveRequest {
         system_attributes.extend(request.attribute_names);
         Ok(Self {
             n_max: usize::try_from(n_max).expect("it is between 1 and 10"),
-            visibility: seconds("VisibilityTimeout", request.visibility_timeout, VISIBILITY_MAX)?,
+            visibility: seconds("VisibilityTimeout", request.visibility_timeout, limits::VISIBILITY_MAX)?,
             wait: seconds("WaitTimeSeconds", request.wait_time_seconds, WAIT_MAX)?,
             queue_url: request.queue_url,
             system_attributes,
