@@ -4,8 +4,8 @@
 //! - outcomes: [`record`](Ledger::record) writes them, [`announcement`] records batches, [`written`] keeps a page from
 //!   being written twice, [`known`] finds certificates that are already registered;
 //! - queries for operators: [`batch`] counts, [`outcomes`] exports, [`certificate`] finds one certificate, [`missing`]
-//!   counts missing certificates from the [`queue_readings`], [`facts`] counts over the fleet, [`workers`] holds the heartbeats, [`audit`] lists
-//!   who did what;
+//!   counts missing certificates from the [`queue_readings`], [`facts`] counts over the fleet, [`failures`] lists what
+//!   failed, [`workers`] holds the heartbeats, [`audit`] lists who did what;
 //! - parked and resent jobs: [`hold`], [`waiting`], [`replay`], [`quarantine`];
 //! - AWS's side: [`target`] ties a target's name to its account, [`authority`] holds the CAs, [`rate_limit`] shares the
 //!   quota, [`drift`] compares the ledger with AWS;
@@ -27,6 +27,7 @@ mod counters;
 pub mod drift;
 mod error;
 pub mod facts;
+pub mod failures;
 pub mod hold;
 pub mod known;
 pub mod migrations;

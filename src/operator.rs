@@ -3,10 +3,19 @@
 //! Commands that do the same thing share one function here.
 //!
 //! May use: [`quota`](crate::quota), [`intake`](crate::intake), [`health`](crate::health),
-//! [`telemetry`](crate::telemetry) and below. Must not know: the workers, output formats.
+//! [`telemetry`](crate::telemetry) and below. Must not know: the workers, HTTP, how a command
+//! prints.
 
+pub mod audit_log;
 pub mod ca_registration;
+pub mod certificates;
 pub mod doctor;
+pub mod failures;
+pub mod fleet;
+pub mod holds;
+pub mod pausing;
 pub mod reconcile;
 pub mod redrive;
+pub mod replays;
 pub mod situation;
+pub mod status;

@@ -58,7 +58,11 @@ pub(crate) async fn ask(ledger: &Ledger, rows: u64, runs: usize) -> anyhow::Resu
                 ledger.batch_examples(LARGE, &codes).await.map(drop)
             })
             .await?,
-        asker.time("status: the last 50 batches", async |_| ledger.batch_lines(None, 50).await.map(drop)).await?,
+        asker
+            .time("status: the last 50 batches", async |_| {
+                ledger.batch_lines(&BatchFilter::default(), None, 50).await.map(drop)
+            })
+            .await?,
         asker.time("missing: all batches", async |_| ledger.outstanding_jobs().await.map(drop)).await?,
         asker.time("worker: the counts that every worker reads", async |_| ledger.facts().await.map(drop)).await?,
         asker

@@ -14,10 +14,11 @@ use clap::{Args, ValueEnum};
 use super::format::grouped;
 use super::open_ledger::open_ledger;
 use super::progress::Progress;
-use super::{status, words};
+use super::words;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::outcomes::{OutcomeFilter, OutcomePages, OutcomeRow};
+use crate::operator::status::counters;
 use muster_core::job::Name;
 use muster_core::outcome::{Code, Status};
 
@@ -98,7 +99,7 @@ impl Export {
     }
 
     async fn write(self, ledger: &Ledger, mut destination: Destination) -> anyhow::Result<()> {
-        let counts = status::counters(ledger, &self.batch).await?.counts;
+        let counts = counters(ledger, &self.batch).await?.counts;
         let filter = OutcomeFilter { statuses: self.status, codes: self.code, sources: self.source };
         let n_wanted = counts.iter().filter(|count| filter.includes(count)).map(|count| count.n).sum();
         let mut ends = OutcomePages::open(ledger, self.batch.as_str(), filter, &counts).await?;

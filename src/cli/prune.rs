@@ -13,11 +13,11 @@ use super::change_flags::ChangeFlags;
 use super::format::{counted, grouped, printable, rfc3339, span};
 use super::open_ledger::open_ledger;
 use super::progress::Progress;
-use super::status::UnknownBatch;
 use super::{exit, signals, stdout, user};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::prune::{OldBatch, PruneProgress};
+use crate::operator::status::UnknownBatch;
 use muster_core::advice::Advice;
 use muster_core::job::Name;
 

@@ -1,11 +1,8 @@
 //! `muster replay`: resends failed jobs and shows the progress of replays.
 
 mod follow;
-mod forecast;
-mod report;
 mod selection;
 
-use std::borrow::Cow;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -18,11 +15,9 @@ use super::{exit, stdout, user};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::replay::{ReplayRequest, ReplayStart};
+use crate::operator::replays::{self, Forecast, ReplayReport};
 use muster_core::replay_filter::ReplayFilter;
 
-use forecast::Forecast;
-use muster_core::advice::Advice;
-use report::ReplayReport;
 use selection::Selection;
 
 pub(super) use selection::SelectionError;
@@ -94,23 +89,6 @@ enum ReplayAction {
         /// Its number.
         number: i64,
     },
-}
-
-/// There is no replay with this number, or it cannot be cancelled.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NoReplay {
-    /// There is none.
-    #[error("there is no replay {0}")]
-    Unknown(i64),
-    /// It has finished.
-    #[error("replay {0} is not in progress")]
-    Finished(i64),
-}
-
-impl Advice for NoReplay {
-    fn hint(&self) -> Option<Cow<'static, str>> {
-        Some("`muster replay list` lists them".into())
-    }
 }
 
 /// The JSON output: a replay's plan and its state.
@@ -202,10 +180,7 @@ impl ReplayAction {
                 };
             }
             Self::Cancel { number } => {
-                if !ledger.cancel_replay(*number, &user::who()).await? {
-                    let is_known = ledger.replay(*number).await?.is_some();
-                    return Err(if is_known { NoReplay::Finished(*number) } else { NoReplay::Unknown(*number) }.into());
-                }
+                replays::cancel(ledger, *number, &user::who()).await?;
                 talk(&format!("replay {number} is cancelled; jobs already sent are still processed"));
             }
         }
@@ -214,7 +189,7 @@ impl ReplayAction {
 }
 
 async fn list(ledger: &Ledger, before: Option<i64>, limit: u32, is_json: bool) -> anyhow::Result<()> {
-    let replays: Vec<ReplayReport> = ledger.replays(before, limit).await?.into_iter().map(ReplayReport::of).collect();
+    let replays = replays::replays(ledger, before, limit).await?;
     if is_json {
         stdout::print_json(&replays)?;
     } else if replays.is_empty() {

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::open_ledger::open_ledger;
-use super::status;
 use super::stdout;
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::operator::status::counters;
 use muster_core::job::Name;
 
 use certificates::Certificates;
@@ -57,7 +57,7 @@ impl ReportCommand {
     }
 
     async fn file(&self, ledger: &Ledger) -> anyhow::Result<Filed> {
-        let batch = status::counters(ledger, &self.batch).await?;
+        let batch = counters(ledger, &self.batch).await?;
         let queues_empty_for = ledger.queues_empty_for().await?;
         let certificates = Certificates::read(ledger, &self.batch, &batch).await?;
         Ok(Filed::of(ReportFacts { name: &self.batch, batch: &batch, queues_empty_for, certificates }))

@@ -1,14 +1,6 @@
 //! `muster status`: the progress and the failures of batches.
 
 mod check;
-mod facts;
-mod list;
-mod pace;
-mod query;
-mod rates;
-mod report;
-mod text;
-mod unknown;
 mod wait;
 mod watch;
 
@@ -18,16 +10,13 @@ use std::time::Duration;
 use clap::Args;
 
 use super::open_ledger::open_ledger;
+use super::talk::talk;
 use super::{exit, signals, stdout};
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::ledger::batch::BatchFilter;
+use crate::operator::status::{BatchListing, BatchReport, StatusQuery};
 use muster_core::job::Name;
-
-pub(super) use unknown::{UnknownBatch, counters};
-
-use list::BatchListing;
-use query::StatusQuery;
-use report::BatchReport;
 
 /// Shows what stops or slows the work, and the progress of batches.
 ///
@@ -133,7 +122,7 @@ impl StatusCommand {
     }
 
     async fn list(&self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
-        let read = async || BatchListing::read(ledger, self.before.as_ref(), self.limit).await;
+        let read = async || BatchListing::read(ledger, &BatchFilter::default(), self.before.as_ref(), self.limit).await;
         if let Some(every) = self.watch {
             return watch::list(read, every.into(), &signals::stop_token()?).await;
         }
@@ -142,7 +131,9 @@ impl StatusCommand {
             stdout::print_json(&listing)?;
         } else {
             stdout::print(&listing)?;
-            listing.print_next_page_hint();
+            if let Some(next) = &listing.next {
+                talk(&format!("there are more: --before {next}"));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

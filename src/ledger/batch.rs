@@ -14,7 +14,7 @@ use super::{Ledger, LedgerError, word};
 use muster_core::job::Operation;
 use muster_core::outcome::{Code, Status};
 
-pub use list::BatchLine;
+pub use list::{BatchFilter, BatchLine, BatchState};
 pub use waiting::{COUNTED_MAX, WaitingJobs};
 
 /// The progress of a batch.

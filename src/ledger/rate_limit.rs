@@ -263,6 +263,18 @@ impl Ledger {
         })
         .await
     }
+
+    /// Returns the state of the quota of every target and operation that a worker has served.
+    pub async fn all_rate_reports(&self) -> Result<Vec<RateReport>, LedgerError> {
+        let query = "-- served_operations
+            select t.target, q.operation
+            from targets t
+            join rate_limits q using (account, region)
+            order by t.target, q.operation";
+        let served: Vec<(String, String)> = self.run(async |db| Ok(sqlx::query_as(query).fetch_all(db).await?)).await?;
+        let read = |(target, operation): (String, String)| Ok((target, word("operation", &operation)?));
+        self.rate_reports(&served.into_iter().map(read).collect::<Result<Vec<_>, LedgerError>>()?).await
+    }
 }
 
 /// Sets the ceiling of a quota. Returns whether it had none or another one.

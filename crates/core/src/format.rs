@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 /// Significant digits of a rate: a measured rate is no more precise.
 const DIGITS: i32 = 3;
 
@@ -66,6 +69,20 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect()
 }
 
+/// Formats a timestamp in whole seconds.
+///
+/// # Panics
+/// The year has more than four digits, which no timestamp of Muster's own has. The dates of a certificate may.
+pub fn rfc3339(time: OffsetDateTime) -> String {
+    time.truncate_to_second().format(&Rfc3339).expect("the ledger's timestamps have four-digit years")
+}
+
+/// Returns how long `n` calls take at a rate per second; `None` at a rate of zero.
+pub fn time_for(n: u64, per_second: f64) -> Option<Duration> {
+    #[expect(clippy::cast_precision_loss, reason = "counts of certificates are far below 2^52")]
+    Duration::try_from_secs_f64(n as f64 / per_second).ok()
+}
+
 /// Rounds a rate to at most three significant digits, for a field of a log line.
 pub fn rounded(rate: f64) -> f64 {
     if rate == 0.0 || !rate.is_finite() {
@@ -124,6 +141,12 @@ mod tests {
         ] {
             assert_eq!(span(Duration::from_micros(micros)), text, "{micros} us");
         }
+    }
+
+    #[test]
+    fn a_rate_of_zero_has_no_duration() {
+        assert_eq!(time_for(100, 10.0), Some(Duration::from_secs(10)));
+        assert_eq!(time_for(100, 0.0), None);
     }
 
     #[test]

@@ -14,13 +14,14 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::date;
-use crate::cli::format::{jobs_wait, printable, rfc3339};
+use crate::cli::format::{printable, rfc3339};
 use crate::cli::open_ledger::open_ledger;
 use crate::cli::stdout;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::authority::{AuthorityReport, FailedAuthority};
 use crate::ledger::hold::HoldReport;
+use crate::operator::holds::jobs_wait;
 use muster_core::certificate::CertificateId;
 use muster_core::hold::{HoldKey, HoldKind, Notice};
 use muster_core::job::{CertificateMode, CertificateStatus, Name};
@@ -69,8 +70,8 @@ impl ListCas {
         let known: Vec<_> = reports.into_iter().zip(answers).collect();
         let waited_for = holds.iter().filter_map(|hold| AwaitedCa::of(hold, &known)).collect();
         let registered = known.into_iter().map(|(report, view)| Registered::of(report, view)).collect();
-        let not_in = ledger.failed_authorities().await?.into_iter().map(FailedCa::of).collect();
-        Ok(CaListing { registered, waited_for, not_in })
+        let failed_cas = ledger.failed_authorities().await?.into_iter().map(FailedCa::of).collect();
+        Ok(CaListing { registered, waited_for, failed_cas })
     }
 }
 
@@ -81,7 +82,7 @@ struct CaListing {
     /// CAs that are not registered or not active, and that jobs wait for.
     waited_for: Vec<AwaitedCa>,
     /// The last 1,000 CAs that could not be registered.
-    not_in: Vec<FailedCa>,
+    failed_cas: Vec<FailedCa>,
 }
 
 /// A CA that is registered according to the ledger.
@@ -136,7 +137,7 @@ struct FailedCa {
     code: &'static str,
     detail: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
-    ended_at: OffsetDateTime,
+    outcome_at: OffsetDateTime,
 }
 
 impl Registered {
@@ -233,7 +234,7 @@ impl FailedCa {
             status: failed.code.status().to_string(),
             code: failed.code.as_str(),
             detail: failed.detail,
-            ended_at: failed.ended_at.truncate_to_second(),
+            outcome_at: failed.ended_at.truncate_to_second(),
         }
     }
 }
@@ -248,8 +249,8 @@ impl fmt::Display for CaListing {
         if !self.waited_for.is_empty() {
             write_section(f, "\nCAs that jobs wait for, not registered or not active:", &self.waited_for)?;
         }
-        if !self.not_in.is_empty() {
-            write_section(f, "\nCAs that could not be registered:", &self.not_in)?;
+        if !self.failed_cas.is_empty() {
+            write_section(f, "\nCAs that could not be registered:", &self.failed_cas)?;
         }
         Ok(())
     }
@@ -291,7 +292,7 @@ impl fmt::Display for FailedCa {
             writeln!(f, "    {id}")?;
         }
         let (target, batch) = (printable(&self.target), printable(&self.batch));
-        writeln!(f, "    target {target}, batch {batch}, {}", rfc3339(self.ended_at))?;
+        writeln!(f, "    target {target}, batch {batch}, {}", rfc3339(self.outcome_at))?;
         writeln!(f, "    {} {}: {}", self.status, self.code, printable(self.detail.as_deref().unwrap_or_default()))
     }
 }

@@ -128,7 +128,7 @@ impl Sweep {
         for (message, job) in letters {
             match job {
                 Ok(job) => jobs.push((message, job)),
-                Err(error) => *tally.no_job.entry(error.code()).or_default() += 1,
+                Err(error) => *tally.not_jobs.entry(error.code()).or_default() += 1,
             }
         }
         if self.order.flags.dry_run {
@@ -169,7 +169,7 @@ impl Sweep {
         for (_, job) in letters {
             tally.count_done(job.as_ref().ok().map(|job| job.batch.as_str()));
             if let Err(error) = job {
-                *tally.no_job.entry(error.code()).or_default() += 1;
+                *tally.not_jobs.entry(error.code()).or_default() += 1;
             }
         }
         if !self.order.flags.dry_run {
@@ -187,11 +187,11 @@ impl Sweep {
             "chosen": self.order.choice.audited(),
             "done": tally.done,
             "batches": tally.batches,
-            "no_job": tally.no_job,
+            "not_jobs": tally.not_jobs,
             "refused": tally.refused,
-            "sent_to": (tally.deed == SweepEffect::Replay).then(|| self.redrive.queue().url()),
+            "sent_to": (tally.effect == SweepEffect::Replay).then(|| self.redrive.queue().url()),
         });
-        let action = if tally.deed == SweepEffect::Replay { "dead replay" } else { "dead drop" };
+        let action = if tally.effect == SweepEffect::Replay { "dead replay" } else { "dead drop" };
         let (who, what) = (user::who(), dead.queue.url());
         Ok(self.ledger.audit(&AuditAction { who: &who, action, what, detail }).await?)
     }

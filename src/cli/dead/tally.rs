@@ -21,14 +21,14 @@ pub(super) enum SweepEffect {
 #[derive(Debug, Serialize)]
 pub(super) struct SweepTally {
     pub(super) queue: String,
-    pub(super) deed: SweepEffect,
+    pub(super) effect: SweepEffect,
     pub(super) dry_run: bool,
     /// Number of messages resent or dropped.
     pub(super) done: u64,
     /// How many of these are jobs, by batch.
     pub(super) batches: BTreeMap<String, u64>,
     /// Messages that are not jobs, by reason: dropped, or left in the queue by a replay.
-    pub(super) no_job: BTreeMap<&'static str, u64>,
+    pub(super) not_jobs: BTreeMap<&'static str, u64>,
     /// Messages that SQS refused, by its code; they stay in the queue.
     pub(super) refused: BTreeMap<String, u64>,
     /// Messages that SQS did not delete afterwards: they may be processed again.
@@ -36,14 +36,14 @@ pub(super) struct SweepTally {
 }
 
 impl SweepTally {
-    pub(super) fn new(queue: &str, deed: SweepEffect, dry_run: bool) -> Self {
+    pub(super) fn new(queue: &str, effect: SweepEffect, dry_run: bool) -> Self {
         Self {
             queue: queue.to_owned(),
-            deed,
+            effect,
             dry_run,
             done: 0,
             batches: BTreeMap::new(),
-            no_job: BTreeMap::new(),
+            not_jobs: BTreeMap::new(),
             refused: BTreeMap::new(),
             not_deleted: 0,
         }
@@ -59,8 +59,8 @@ impl SweepTally {
 
     /// Returns the number of selected messages found.
     pub(super) fn n_found(&self) -> u64 {
-        let n_no_job = if self.deed == SweepEffect::Replay { self.no_job.values().sum() } else { 0 };
-        self.done + n_no_job + self.refused.values().sum::<u64>()
+        let n_not_jobs = if self.effect == SweepEffect::Replay { self.not_jobs.values().sum() } else { 0 };
+        self.done + n_not_jobs + self.refused.values().sum::<u64>()
     }
 
     /// Returns whether any selected message stayed in the queue.
@@ -71,7 +71,7 @@ impl SweepTally {
 
 impl fmt::Display for SweepTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let done = match (self.deed, self.dry_run) {
+        let done = match (self.effect, self.dry_run) {
             (SweepEffect::Replay, false) => "resent",
             (SweepEffect::Replay, true) => "would be resent",
             (SweepEffect::Drop, false) => "moved to the quarantine",
@@ -81,8 +81,8 @@ impl fmt::Display for SweepTally {
         for (batch, n) in &self.batches {
             writeln!(f, "{:>11}  of batch {}", grouped(*n), printable(batch))?;
         }
-        let stays = if self.deed == SweepEffect::Replay { ", stay" } else { "" };
-        for (reason, n) in &self.no_job {
+        let stays = if self.effect == SweepEffect::Replay { ", stay" } else { "" };
+        for (reason, n) in &self.not_jobs {
             writeln!(f, "{:>11}  not a job, {reason}{stays}", grouped(*n))?;
         }
         for (code, n) in &self.refused {

@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::cli::exit;
-use crate::cli::format::{grouped, span, time_for};
+use crate::cli::format::{grouped, span};
 use crate::intake::enqueue::{BatchOrder, CallResult, EnqueueTally};
 use crate::intake::manifest::Manifest;
+use muster_core::format::time_for;
 use muster_core::rate::Rate;
 
 /// The counts of a run. Except in a dry run, `to_send` is the sum of `sent`, `refused_by_queue` and `not_sent`.

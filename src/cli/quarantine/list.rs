@@ -91,7 +91,7 @@ pub(super) struct QuarantinedMessage {
     #[serde(with = "time::serde::rfc3339")]
     sent_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
-    set_aside_at: OffsetDateTime,
+    quarantined_at: OffsetDateTime,
 }
 
 impl QuarantinedMessage {
@@ -103,7 +103,7 @@ impl QuarantinedMessage {
             detail: message.detail,
             bytes: message.n_bytes,
             sent_at: message.sent_at.truncate_to_second(),
-            set_aside_at: message.recorded_at.truncate_to_second(),
+            quarantined_at: message.recorded_at.truncate_to_second(),
         }
     }
 }
@@ -112,7 +112,7 @@ impl fmt::Display for QuarantinedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", printable(&self.message_id))?;
         writeln!(f, "    {}: {}", printable(&self.reason), printable(&self.detail))?;
-        writeln!(f, "    sent {}, quarantined {}", rfc3339(self.sent_at), rfc3339(self.set_aside_at))?;
+        writeln!(f, "    sent {}, quarantined {}", rfc3339(self.sent_at), rfc3339(self.quarantined_at))?;
         writeln!(f, "    {} bytes from {}", grouped(self.bytes), printable(&self.queue))
     }
 }

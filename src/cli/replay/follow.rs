@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::report::ReplayReport;
 use crate::cli::progress::Progress;
 use crate::cli::signals;
 use crate::ledger::Ledger;
+use crate::operator::replays::ReplayReport;
 
 /// Polling interval.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -10,9 +10,9 @@ use strum::VariantArray;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cli::status::counters;
 use crate::cli::words;
 use crate::ledger::Ledger;
+use crate::operator::status::counters;
 use muster_core::advice::{Advice, Exit};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Name;

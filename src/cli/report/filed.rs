@@ -12,6 +12,7 @@ use crate::cli::format::{grouped, printable, rfc3339};
 use crate::cli::user;
 use crate::ledger::BatchStatus;
 use crate::ledger::batch::Count;
+use crate::operator::status::SourceCounts;
 use muster_core::job::Name;
 
 /// The inputs of a report.
@@ -35,18 +36,18 @@ pub(super) struct Filed {
     made_by: String,
     /// Number of distinct certificates the producer announced; null: it announced none.
     announced: Option<u64>,
-    ended: u64,
+    finished: u64,
     parked: u64,
     /// Announced, without an outcome and not parked; null: the producer did not announce how many there are.
     outstanding: Option<u64>,
     /// Outstanding certificates once the queues have been empty for two minutes; null: they may still be on their way.
     missing: Option<u64>,
-    first_end_at: Option<String>,
-    last_end_at: Option<String>,
+    first_outcome_at: Option<String>,
+    last_outcome_at: Option<String>,
     /// Number of certificates by status and code.
-    ends: Vec<FiledOutcome>,
+    by_status_and_code: Vec<FiledOutcome>,
     /// Number of certificates by factory line.
-    sources: Vec<FactoryLine>,
+    sources: Vec<SourceCounts>,
     /// The registered certificates by target, account, region and operation.
     certificates: Vec<Certificates>,
 }
@@ -59,17 +60,6 @@ struct FiledOutcome {
     n: u64,
 }
 
-/// Certificates of one factory line.
-#[derive(Debug, Default, Serialize)]
-struct FactoryLine {
-    /// Null: the jobs named no line.
-    source: Option<String>,
-    /// Certificates that AWS holds.
-    good: u64,
-    failed: u64,
-    parked: u64,
-}
-
 impl Filed {
     /// Builds the report with the current time and the current user.
     pub(super) fn of(facts: ReportFacts<'_>) -> Self {
@@ -80,14 +70,14 @@ impl Filed {
             made_at: rfc3339(OffsetDateTime::now_utc()),
             made_by: user::who(),
             announced: batch.announced,
-            ended: batch.finished(),
+            finished: batch.finished(),
             parked: batch.parked(),
             outstanding: batch.outstanding(),
             missing: batch.missing(facts.queues_empty_for),
-            first_end_at: outcomes().map(|count| count.first_at).min().map(rfc3339),
-            last_end_at: outcomes().map(|count| count.last_at).max().map(rfc3339),
-            ends: by_code(&batch.counts),
-            sources: by_source(&batch.counts),
+            first_outcome_at: outcomes().map(|count| count.first_at).min().map(rfc3339),
+            last_outcome_at: outcomes().map(|count| count.last_at).max().map(rfc3339),
+            by_status_and_code: by_code(&batch.counts),
+            sources: SourceCounts::of(&batch.counts),
             certificates: facts.certificates,
         }
     }
@@ -109,35 +99,21 @@ fn by_code(counts: &[Count]) -> Vec<FiledOutcome> {
     by_code.into_iter().map(|((code, status), n)| FiledOutcome { status, code: code.as_str(), n }).collect()
 }
 
-fn by_source(counts: &[Count]) -> Vec<FactoryLine> {
-    let mut sources: BTreeMap<&str, FactoryLine> = BTreeMap::new();
-    for count in counts {
-        let source = sources.entry(&count.source).or_default();
-        source.source = Some(count.source.clone()).filter(|name| !name.is_empty());
-        *match (count.status.is_success(), count.status.is_outcome()) {
-            (true, _) => &mut source.good,
-            (false, true) => &mut source.failed,
-            (false, false) => &mut source.parked,
-        } += count.n;
-    }
-    sources.into_values().collect()
-}
-
 impl fmt::Display for Filed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "batch {}, report of {} by {}\n", self.batch, self.made_at, printable(&self.made_by))?;
         let announced = self.announced.map_or_else(|| "an unknown number".to_owned(), grouped);
-        let (ended, parked) = (grouped(self.ended), grouped(self.parked));
-        writeln!(f, "{announced} announced, {ended} outcomes, {parked} parked, {}", self.outstanding_line())?;
-        if let (Some(first), Some(last)) = (&self.first_end_at, &self.last_end_at) {
+        let (finished, parked) = (grouped(self.finished), grouped(self.parked));
+        writeln!(f, "{announced} announced, {finished} outcomes, {parked} parked, {}", self.outstanding_line())?;
+        if let (Some(first), Some(last)) = (&self.first_outcome_at, &self.last_outcome_at) {
             writeln!(f, "first outcome {first}, last outcome {last}")?;
         }
         writeln!(f, "\nby status and code:")?;
-        for FiledOutcome { status, code, n } in &self.ends {
+        for FiledOutcome { status, code, n } in &self.by_status_and_code {
             writeln!(f, "{:>11}  {status} {code}", grouped(*n))?;
         }
         writeln!(f, "\nby factory line:")?;
-        for FactoryLine { source, good: succeeded, failed, parked } in &self.sources {
+        for SourceCounts { source, succeeded, failed, parked } in &self.sources {
             let name = source.as_deref().map_or_else(|| "(none)".to_owned(), printable);
             let (succeeded, failed, parked) = (grouped(*succeeded), grouped(*failed), grouped(*parked));
             writeln!(f, "{succeeded:>11}  succeeded, {failed} failed, {parked} parked: {name}")?;

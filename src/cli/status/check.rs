@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use super::report::{BatchReport, FailureGroup};
 use crate::cli::exit::PROBLEMS;
 use crate::cli::format::grouped;
 use crate::cli::talk::talk;
 use crate::operator::situation::Severity;
+use crate::operator::status::{BatchReport, FailureGroup};
 
 /// Prints a line per problem, or that there is none, and returns the exit code.
 pub(super) fn check(report: &BatchReport) -> ExitCode {

@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::unknown::UnknownBatch;
 use crate::cli::format::grouped;
 use crate::cli::progress::Progress;
 use crate::ledger::missing::{MISSING_AFTER, is_quiet};
 use crate::ledger::{BatchStatus, Ledger};
 use crate::operator::situation::{Severity, Situation};
+use crate::operator::status::UnknownBatch;
 use muster_core::advice::Advice as _;
 use muster_core::job::Name;
 

@@ -7,12 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::facts::Measured;
-use super::list::BatchListing;
-use super::query::StatusQuery;
 use crate::cli::exit::INTERRUPTED;
 use crate::cli::stdout::{self, StdoutReader, Unwritable};
 use crate::operator::situation::Severity;
+use crate::operator::status::{BatchListing, Measured, StatusQuery};
 
 /// Interval between lines if there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::ledger::missing::Quiet;
 use crate::ledger::{Ledger, LedgerError};
@@ -31,6 +34,49 @@ pub struct BatchLine {
     pub last_at: Option<OffsetDateTime>,
 }
 
+/// Which batches a list contains: those that match every field.
+#[derive(Clone, Debug, Default)]
+pub struct BatchFilter {
+    /// Batches whose name contains this text. `None`: all.
+    pub name: Option<String>,
+    /// Batches with a job of this factory line. `None`: all.
+    pub source: Option<String>,
+    /// Batches in this state. `None`: all.
+    pub state: Option<BatchState>,
+    /// Batches first seen at this time or later. `None`: all.
+    pub since: Option<OffsetDateTime>,
+    /// Batches first seen before this time. `None`: all.
+    pub until: Option<OffsetDateTime>,
+}
+
+/// The state of a batch, by its counters. A batch can be in several states.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Deserialize,
+    Display,
+    EnumString,
+    Eq,
+    IntoStaticStr,
+    PartialEq,
+    Serialize,
+    ToSchema,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum BatchState {
+    /// Every announced certificate has an outcome, and none is parked.
+    Complete,
+    /// An announced certificate has no outcome, one is parked, or the producer announced no size.
+    Unfinished,
+    /// A certificate failed.
+    Failed,
+    /// A certificate is parked.
+    Parked,
+}
+
 impl BatchLine {
     /// Returns how many announced certificates have no outcome and are not parked. `None`: no size was announced.
     pub fn outstanding(&self) -> Option<u64> {
@@ -46,7 +92,12 @@ impl BatchLine {
 impl Ledger {
     /// Lists up to `n` batches, most recently recorded first, starting after batch `before` (keyset pagination).
     /// `None`: the ledger does not have that batch.
-    pub async fn batch_lines(&self, before: Option<&str>, n: u32) -> Result<Option<Vec<BatchLine>>, LedgerError> {
+    pub async fn batch_lines(
+        &self,
+        filter: &BatchFilter,
+        before: Option<&str>,
+        n: u32,
+    ) -> Result<Option<Vec<BatchLine>>, LedgerError> {
         let position = "-- batch_place
 select first_recorded_at from batches where batch = $1";
         let query = "-- batch_lines
@@ -65,6 +116,20 @@ select first_recorded_at from batches where batch = $1";
                 where batch = b.batch and n > 0
             ) as c
             where (b.first_recorded_at, b.batch) < (coalesce($1, timestamptz 'infinity'), $2)
+                and ($4::text is null or position($4 in b.batch) > 0)
+                and ($5::timestamptz is null or b.first_recorded_at >= $5)
+                and ($6::timestamptz is null or b.first_recorded_at < $6)
+                and (
+                    $7::text is null
+                    or exists (select from batch_counters where batch = b.batch and source = $7 and n > 0)
+                )
+                and case $8::text
+                    when 'complete' then b.announced <= c.finished and c.parked = 0
+                    when 'unfinished' then b.announced is null or b.announced > c.finished or c.parked > 0
+                    when 'failed' then c.failed > 0
+                    when 'parked' then c.parked > 0
+                    else true
+                end
             order by b.first_recorded_at desc, b.batch desc
             limit $3";
         self.run(async |db| {
@@ -75,7 +140,9 @@ select first_recorded_at from batches where batch = $1";
                     return Ok(None);
                 }
             }
+            let state = filter.state.map(<&str>::from);
             let query = sqlx::query(query).bind(first).bind(before.unwrap_or_default()).bind(i64::from(n));
+            let query = query.bind(&filter.name).bind(filter.since).bind(filter.until).bind(&filter.source).bind(state);
             query.fetch_all(db).await?.iter().map(read).collect::<Result<_, _>>().map(Some)
         })
         .await

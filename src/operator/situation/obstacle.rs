@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::ledger::facts::QUARANTINED_MAX;
 use crate::ledger::hold::OpenHold;
@@ -16,7 +17,7 @@ use muster_core::hold::{HoldKind, Notice};
 const SILENT_FOR: Duration = Duration::from_mins(10);
 
 /// How an obstacle affects the work, the worst first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Nothing is registered.
@@ -30,7 +31,7 @@ pub enum Severity {
 }
 
 /// One thing that stops or slows the work.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Obstacle {
     /// How it affects the work.
     pub severity: Severity,

@@ -1,16 +1,17 @@
-//! `muster status` without a batch: the state of the fleet, and a line per batch.
+//! The state of the fleet, and a line per batch.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::unknown::UnknownBatch;
-use crate::cli::format::{counted, grouped, printable, rfc3339};
-use crate::cli::talk::talk;
 use crate::ledger::Ledger;
-use crate::ledger::batch::BatchLine;
+use crate::ledger::batch::{BatchFilter, BatchLine};
 use crate::operator::situation::{Obstacle, Severity, Situation};
+use muster_core::format::{counted, grouped, printable, rfc3339};
 use muster_core::job::Name;
 
 /// The column titles.
@@ -18,46 +19,53 @@ const TITLES: [&str; 8] =
     ["batch", "announced", "outcomes", "failed", "parked", "outstanding", "first outcome", "last outcome"];
 
 /// The state of the fleet and a page of batches, the newest first.
-#[derive(Debug, Serialize)]
-pub(super) struct BatchListing {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchListing {
     /// What stops or slows the work, the worst first.
-    obstacles: Vec<Obstacle>,
+    pub obstacles: Vec<Obstacle>,
     /// Workers that reported within the last seconds.
-    workers_alive: u64,
+    pub workers_alive: u64,
     /// Messages in all queues; null: unknown.
-    queue_messages: Option<u64>,
+    pub queue_messages: Option<u64>,
     /// Messages in the dead-letter queues; null: unknown.
-    dead_letters: Option<u64>,
+    pub dead_letters: Option<u64>,
     /// How long ago the queues were read; null: never.
-    queues_read_seconds_ago: Option<u64>,
+    pub queues_read_seconds_ago: Option<u64>,
     /// Messages in the quarantine.
-    quarantined: u64,
+    pub quarantined: u64,
     /// Missing certificates of all batches; null: unknown, as messages may be on their way.
-    missing: Option<u64>,
-    #[serde(skip)]
-    summary: String,
-    batches: Vec<ListedBatch>,
+    pub missing: Option<u64>,
+    /// The state of the fleet in one line.
+    pub summary: String,
+    /// The batches, the newest first.
+    pub batches: Vec<ListedBatch>,
     /// The next page begins before this batch; null: there is none.
-    next: Option<String>,
+    pub next: Option<String>,
 }
 
 /// The progress of a batch.
-#[derive(Debug, Serialize)]
-struct ListedBatch {
-    batch: String,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ListedBatch {
+    /// Name of the batch.
+    pub batch: String,
     /// How many distinct certificates the producer announced; null: it announced none.
-    announced: Option<u64>,
+    pub announced: Option<u64>,
     /// Certificates with an outcome.
-    ended: u64,
+    pub finished: u64,
     /// How many of these failed.
-    failed: u64,
-    parked: u64,
+    pub failed: u64,
+    /// Parked: waiting for an open hold, or being resent.
+    pub parked: u64,
     /// Announced, without an outcome and not parked; null: the producer did not announce how many there are.
-    outstanding: Option<u64>,
+    pub outstanding: Option<u64>,
     /// How many of these are missing; null if unknown, because messages may still be on their way.
-    missing: Option<u64>,
-    first_end_at: Option<String>,
-    last_end_at: Option<String>,
+    pub missing: Option<u64>,
+    /// When the first outcome was recorded; null: there is none.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub first_outcome_at: Option<OffsetDateTime>,
+    /// When the last outcome was recorded; null: there is none.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub last_outcome_at: Option<OffsetDateTime>,
 }
 
 impl BatchListing {
@@ -65,11 +73,16 @@ impl BatchListing {
     ///
     /// # Errors
     /// [`UnknownBatch`] if the batch `before` does not exist, or a ledger error.
-    pub(super) async fn read(ledger: &Ledger, before: Option<&Name>, limit: u32) -> anyhow::Result<Self> {
+    pub async fn read(
+        ledger: &Ledger,
+        filter: &BatchFilter,
+        before: Option<&Name>,
+        limit: u32,
+    ) -> anyhow::Result<Self> {
         let situation = Situation::read(ledger).await?;
         let empty_for = ledger.queues_empty_for().await?;
         // One more row shows whether there is a next page.
-        let lines = ledger.batch_lines(before.map(Name::as_str), limit + 1).await?;
+        let lines = ledger.batch_lines(filter, before.map(Name::as_str), limit + 1).await?;
         let lines = match (lines, before) {
             (None, Some(before)) => return Err(UnknownBatch::of(ledger, before).await?.into()),
             (lines, _) => lines.unwrap_or_default(),
@@ -92,15 +105,8 @@ impl BatchListing {
         })
     }
 
-    /// Prints how to get the next page.
-    pub(super) fn print_next_page_hint(&self) {
-        if let Some(next) = &self.next {
-            talk(&format!("there are more: --before {next}"));
-        }
-    }
-
     /// Returns the totals in one line.
-    pub(super) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         if let Some(worst) = self.obstacles.first().filter(|worst| worst.severity == Severity::Stopped) {
             return format!("stopped: {}", worst.what);
         }
@@ -108,7 +114,7 @@ impl BatchListing {
         format!(
             "{}: {} outcomes, {} failed, {} parked, {} outstanding",
             counted(self.batches.len() as u64, "batch", "batches"),
-            sum(|line| line.ended),
+            sum(|line| line.finished),
             sum(|line| line.failed),
             sum(|line| line.parked),
             sum(|line| line.outstanding.unwrap_or(0)),
@@ -122,13 +128,13 @@ impl ListedBatch {
         Self {
             batch: line.batch,
             announced: line.announced,
-            ended: line.finished,
+            finished: line.finished,
             failed: line.failed,
             parked: line.parked,
             outstanding,
             missing,
-            first_end_at: line.first_at.map(rfc3339),
-            last_end_at: line.last_at.map(rfc3339),
+            first_outcome_at: line.first_at.map(OffsetDateTime::truncate_to_second),
+            last_outcome_at: line.last_at.map(OffsetDateTime::truncate_to_second),
         }
     }
 
@@ -141,12 +147,12 @@ impl ListedBatch {
         [
             printable(&self.batch),
             self.announced.map_or_else(unknown, grouped),
-            grouped(self.ended),
+            grouped(self.finished),
             grouped(self.failed),
             grouped(self.parked),
             outstanding,
-            self.first_end_at.clone().unwrap_or_default(),
-            self.last_end_at.clone().unwrap_or_default(),
+            self.first_outcome_at.map_or_else(String::new, rfc3339),
+            self.last_outcome_at.map_or_else(String::new, rfc3339),
         ]
     }
 }

@@ -4,74 +4,85 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::cli::format::{grouped, span, time_for};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::replay::{EXAMINED_MAX, Matching};
+use muster_core::format::{grouped, span, time_for};
 use muster_core::job::Operation;
 use muster_core::outcome::Code;
 use muster_core::replay_filter::ReplayFilter;
 
 /// What would be resent.
-#[derive(Debug, Serialize)]
-pub(super) struct Forecast {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Forecast {
     /// Number of jobs that would be resent.
-    sent_again: u64,
+    pub to_resend: u64,
     /// There are more than the 100,000 jobs that were counted; all counts cover only those.
-    is_more: bool,
+    pub is_more: bool,
     /// Of those resent: certificates registered meanwhile, which cost no call.
-    registered_meanwhile: u64,
+    pub registered_meanwhile: u64,
     /// Not resent: the ledger kept no request of them.
-    without_request: u64,
+    pub without_request: u64,
     /// Not resent: they wait to be sent, or were resent and have no outcome yet.
-    under_way: u64,
-    by_code: Vec<Share>,
+    pub in_progress: u64,
+    /// The matching jobs by target, operation, status and code, most first.
+    pub by_code: Vec<ReplayShare>,
     /// How long the calls take at the rates of their targets; null: a rate is unknown.
-    seconds_at_quota: Option<f64>,
+    pub seconds_at_quota: Option<f64>,
 }
 
 /// Jobs of one target and operation with one code.
-#[derive(Debug, Serialize)]
-struct Share {
-    code: Code,
-    status: String,
-    target: String,
-    operation: Operation,
-    n: u64,
-    sent_again: u64,
-    registered_meanwhile: u64,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReplayShare {
+    /// The code.
+    #[schema(value_type = String)]
+    pub code: Code,
+    /// The status.
+    pub status: String,
+    /// Name of the target.
+    pub target: String,
+    /// The AWS call.
+    #[schema(value_type = String)]
+    pub operation: Operation,
+    /// Number of matching jobs.
+    pub n: u64,
+    /// How many of them would be resent.
+    pub to_resend: u64,
+    /// How many of those are registered meanwhile and cost no call.
+    pub registered_meanwhile: u64,
 }
 
 impl Forecast {
     /// Reads the forecast from the ledger.
-    pub(super) async fn of(config: &Config, ledger: &Ledger, filter: &ReplayFilter) -> anyhow::Result<Self> {
+    pub async fn of(config: &Config, ledger: &Ledger, filter: &ReplayFilter) -> anyhow::Result<Self> {
         let plan = ledger.plan_replay(filter).await?;
         let sum = |n: fn(&Matching) -> u64| plan.matching.iter().map(n).sum();
         Ok(Self {
-            sent_again: sum(|group| group.n_chosen),
+            to_resend: sum(|group| group.n_chosen),
             is_more: plan.is_more,
             registered_meanwhile: sum(|group| group.n_known),
             without_request: sum(|group| group.n_without_request),
-            under_way: sum(|group| group.n_under_way),
+            in_progress: sum(|group| group.n_under_way),
             seconds_at_quota: seconds(config, ledger, &plan.matching).await?,
-            by_code: plan.matching.into_iter().map(Share::of).collect(),
+            by_code: plan.matching.into_iter().map(ReplayShare::of).collect(),
         })
     }
 
     /// Returns the number of jobs that would be resent.
-    pub(super) fn n_chosen(&self) -> u64 {
-        self.sent_again
+    pub fn n_chosen(&self) -> u64 {
+        self.to_resend
     }
 
     /// Returns the question for the operator.
-    pub(super) fn question(&self) -> String {
+    pub fn question(&self) -> String {
         let or_more = if self.is_more { " or more" } else { "" };
-        format!("Resend {}{or_more} jobs", grouped(self.sent_again))
+        format!("Resend {}{or_more} jobs", grouped(self.to_resend))
     }
 }
 
-impl Share {
+impl ReplayShare {
     fn of(group: Matching) -> Self {
         Self {
             code: group.code,
@@ -79,7 +90,7 @@ impl Share {
             target: group.target,
             operation: group.operation,
             n: group.n,
-            sent_again: group.n_chosen,
+            to_resend: group.n_chosen,
             registered_meanwhile: group.n_known,
         }
     }
@@ -116,14 +127,14 @@ impl fmt::Display for Forecast {
             );
         }
         let of_more = if self.is_more { format!(" of the first {}", grouped(EXAMINED_MAX)) } else { String::new() };
-        writeln!(f, "{} jobs{of_more} would be resent", grouped(self.sent_again))?;
-        for share in self.by_code.iter().filter(|share| share.sent_again > 0) {
-            let (n, target) = (grouped(share.sent_again), &share.target);
+        writeln!(f, "{} jobs{of_more} would be resent", grouped(self.to_resend))?;
+        for share in self.by_code.iter().filter(|share| share.to_resend > 0) {
+            let (n, target) = (grouped(share.to_resend), &share.target);
             writeln!(f, "{n:>11}  {} ({} at {target})", share.code, <&str>::from(share.operation))?;
         }
         let rest = [
             (self.registered_meanwhile, "of these have been registered meanwhile by another batch: they cost no call"),
-            (self.under_way, "are skipped: they are already being resent (--even-sent includes them)"),
+            (self.in_progress, "are skipped: they are already being resent (--even-sent includes them)"),
             (self.without_request, "are skipped: the ledger kept no request of them, so enqueue them again"),
         ];
         for (n, what) in rest.iter().filter(|(n, _)| *n > 0) {
@@ -131,10 +142,10 @@ impl fmt::Display for Forecast {
         }
         let time = self
             .seconds_at_quota
-            .filter(|_| self.sent_again > 0)
+            .filter(|_| self.to_resend > 0)
             .and_then(|s| std::time::Duration::try_from_secs_f64(s.ceil()).ok());
         time.map_or(Ok(()), |time| writeln!(f, "{:>11}  at the quota, which other work shares", span(time)))?;
-        if self.by_code.iter().any(|share| share.sent_again > 0 && is_permanent(share.code)) {
+        if self.by_code.iter().any(|share| share.to_resend > 0 && is_permanent(share.code)) {
             writeln!(
                 f,
                 "Some of these are permanent failures: they will fail again unless their cause has been fixed."

@@ -1,11 +1,11 @@
-//! The report of `muster status` about a batch, formatted for people.
+//! The progress of a batch, formatted for people.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::rates::LearntRate;
 use super::report::{BatchReport, FailureGroup, outcome_statuses};
-use crate::cli::format::{counted, grouped, printable, rate, span};
+use muster_core::format::{counted, grouped, printable, rate, rfc3339, span};
 
 impl fmt::Display for BatchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,7 +18,7 @@ impl fmt::Display for BatchReport {
         writeln!(f, "batch {}: {}\n", self.batch, self.headline())?;
         for status in outcome_statuses() {
             let name = status.to_string();
-            writeln!(f, "{:>11}  {}", grouped(self.ends[&name]), name.replace('_', " "))?;
+            writeln!(f, "{:>11}  {}", grouped(self.by_status[&name]), name.replace('_', " "))?;
         }
         if self.status_differs > 0 {
             let n = grouped(self.status_differs);
@@ -43,21 +43,21 @@ fn write_counts(f: &mut fmt::Formatter<'_>, title: &str, counts: &[FailureGroup]
 
 impl BatchReport {
     /// Returns the progress in one line.
-    pub(super) fn headline(&self) -> String {
-        let ended = grouped(self.ended);
+    pub fn headline(&self) -> String {
+        let finished = grouped(self.finished);
         let parked = match self.parked {
             0 => String::new(),
             n => format!(", {} parked", grouped(n)),
         };
         let Some((announced, outstanding)) = self.announced.zip(self.outstanding) else {
-            let ended = counted(self.ended, "certificate has", "certificates have");
-            return format!("{ended} an outcome{parked}; the producer did not announce how many there are");
+            let finished = counted(self.finished, "certificate has", "certificates have");
+            return format!("{finished} an outcome{parked}; the producer did not announce how many there are");
         };
         let announced = grouped(announced);
         if self.is_complete() {
-            return format!("complete, {ended} of {announced} certificates have an outcome");
+            return format!("complete, {finished} of {announced} certificates have an outcome");
         }
-        let so_far = format!("{ended} of {announced} certificates have an outcome");
+        let so_far = format!("{finished} of {announced} certificates have an outcome");
         match self.missing_line() {
             Some(missing) => format!("{so_far}{parked}, {missing}"),
             None => format!("{so_far}, {} outstanding{parked}", grouped(outstanding)),
@@ -65,7 +65,7 @@ impl BatchReport {
     }
 
     /// Returns how many certificates are missing, how that is known, and where to look for them.
-    pub(super) fn missing_line(&self) -> Option<String> {
+    pub fn missing_line(&self) -> Option<String> {
         let missing = grouped(self.missing.filter(|&n| n > 0)?);
         let time = span(Duration::from_secs(self.queues_empty_seconds?));
         let dead = self.dead_letters.map_or_else(|| "an unknown number of".to_owned(), grouped);
@@ -101,8 +101,9 @@ impl BatchReport {
         if let (Some(rate), Some(seconds)) = (self.measured_rate, self.measured_seconds) {
             writeln!(f, "{rate:>11.1}  outcomes per second, measured over {seconds:.1} s just now")?;
         }
-        if let (Some(rate), Some(first), Some(last)) = (self.average_rate, &self.first_end_at, &self.last_end_at) {
-            writeln!(f, "{rate:>11.1}  outcomes per second on average, from {first} to {last}")?;
+        if let (Some(rate), Some(first), Some(last)) = (self.average_rate, self.first_outcome_at, self.last_outcome_at)
+        {
+            writeln!(f, "{rate:>11.1}  outcomes per second on average, from {} to {}", rfc3339(first), rfc3339(last))?;
         }
         for line in self.rates.iter().filter_map(LearntRate::line) {
             writeln!(f, "{line}")?;
@@ -143,7 +144,7 @@ fn to_time(seconds: f64) -> Option<Duration> {
 
 impl FailureGroup {
     /// Returns one of the certificates with its detail.
-    pub(super) fn example_line(&self) -> String {
+    pub fn example_line(&self) -> String {
         let Some(example) = &self.example else { return String::new() };
         let name = example.reference.as_ref().unwrap_or(&example.subject);
         let detail = example.detail.as_ref().map_or_else(String::new, |detail| format!(": {}", printable(detail)));

@@ -15,7 +15,7 @@ use muster_core::job::Name;
 use muster_core::outcome::Code;
 
 /// A batch to report on, and where to read about it.
-pub(super) struct StatusQuery<'a> {
+pub struct StatusQuery<'a> {
     /// The settings, for quotas that no worker has opened yet.
     pub config: &'a Config,
     /// The ledger.
@@ -27,7 +27,7 @@ pub(super) struct StatusQuery<'a> {
 impl StatusQuery<'_> {
     /// Reads a report. If the batch is not complete and `interval` is not zero, reads the counters again after
     /// `interval` to measure the rate.
-    pub(super) async fn measure(&self, interval: Duration) -> anyhow::Result<BatchReport> {
+    pub async fn measure(&self, interval: Duration) -> anyhow::Result<BatchReport> {
         let before = Instant::now();
         let first = self.counters().await?;
         if first.is_complete() || interval.is_zero() {
@@ -41,12 +41,12 @@ impl StatusQuery<'_> {
     }
 
     /// Reads the counters.
-    pub(super) async fn counters(&self) -> anyhow::Result<BatchStatus> {
+    pub async fn counters(&self) -> anyhow::Result<BatchStatus> {
         counters(self.ledger, self.batch).await
     }
 
     /// Builds the report from the counters and everything else it needs.
-    pub(super) async fn report(&self, batch: &BatchStatus, measured: Option<Measured>) -> anyhow::Result<BatchReport> {
+    pub async fn report(&self, batch: &BatchStatus, measured: Option<Measured>) -> anyhow::Result<BatchReport> {
         let Self { config, ledger, batch: name } = *self;
         let codes: BTreeSet<Code> = batch.counts.iter().map(|count| count.code).collect();
         let failed: Vec<Code> = codes.into_iter().filter(|code| !code.status().is_success()).collect();

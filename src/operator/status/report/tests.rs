@@ -144,7 +144,7 @@ fn the_quota_in_the_ledger_overrides_the_settings() {
 fn parked_jobs_are_neither_outstanding_nor_failed() {
     let counts = vec![count(Code::Ok, 5_000), count(Code::IssuerInactive, 1_200)];
     let report = of_counts(Some(7_000), counts, None);
-    assert_eq!((report.ended, report.outstanding, report.parked), (5_000, Some(800), 1_200));
+    assert_eq!((report.finished, report.outstanding, report.parked), (5_000, Some(800), 1_200));
     let text = report.to_string();
     assert!(
         text.starts_with("batch line-7: 5,000 of 7,000 certificates have an outcome, 800 outstanding, 1,200 parked\n")
@@ -176,7 +176,7 @@ fn outstanding_certificates_become_missing_once_the_queues_stay_empty() {
 fn gone_certificates_count_as_failed() {
     let counts = vec![count(Code::Ok, 5_000), count(Code::Deleted, 12)];
     let report = of_counts(Some(5_012), counts, None);
-    assert_eq!((report.ended, report.ends["gone"], report.is_complete()), (5_012, 12, true));
+    assert_eq!((report.finished, report.by_status["gone"], report.is_complete()), (5_012, 12, true));
     let text = report.to_string();
     assert!(text.contains("failed, with an example each:\n         12  deleted\n"), "{text}");
 }
@@ -198,7 +198,7 @@ fn parked_jobs_do_not_count_as_first_or_last_outcome() {
         rates: vec![],
         config: &Config::default(),
     });
-    assert_eq!((report.first_end_at, report.last_end_at, report.average_rate), (None, None, None));
+    assert_eq!((report.first_outcome_at, report.last_outcome_at, report.average_rate), (None, None, None));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use muster_core::job::{Name, Operation};
 
 /// Outcomes between two readings.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Measured {
+pub struct Measured {
     /// Number of outcomes.
     pub n_outcomes: u64,
     /// The time between the readings.
@@ -19,7 +19,7 @@ pub(super) struct Measured {
 }
 
 /// The inputs of a report.
-pub(super) struct StatusFacts<'a> {
+pub struct StatusFacts<'a> {
     /// The batch's name.
     pub name: &'a Name,
     /// Its counters.
@@ -42,14 +42,14 @@ pub(super) struct StatusFacts<'a> {
 
 impl StatusFacts<'_> {
     /// Returns the targets that the batch has outcomes for.
-    pub(super) fn targets(&self) -> Vec<String> {
+    pub fn targets(&self) -> Vec<String> {
         let mut targets: Vec<String> = self.operations.iter().map(|(target, _)| target.clone()).collect();
         targets.dedup();
         targets
     }
 
     /// Returns what stops or slows this batch.
-    pub(super) fn obstacles(&self) -> Vec<Obstacle> {
+    pub fn obstacles(&self) -> Vec<Obstacle> {
         let holds: Vec<_> = self.batch.waiting.iter().map(|waiting| &waiting.hold).collect();
         self.situation.obstacles_of(self.name, &self.targets(), &holds)
     }

@@ -5,67 +5,85 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::NoReplay;
-use crate::cli::format::{grouped, printable, rfc3339};
 use crate::ledger::Ledger;
 use crate::ledger::replay::{OutcomeCount, Replay};
+use muster_core::format::{grouped, printable, rfc3339};
 
 /// A replay and its outcomes.
-#[derive(Debug, Serialize)]
-pub(super) struct ReplayReport {
-    replay: i64,
-    state: ReplayState,
-    asked_by: String,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReplayReport {
+    /// Its number.
+    pub replay: i64,
+    /// Its state.
+    pub state: ReplayState,
+    /// Who requested it.
+    pub requested_by: String,
+    /// When; outcomes recorded later are not selected.
     #[serde(with = "time::serde::rfc3339")]
-    asked_at: OffsetDateTime,
-    filter: Box<RawValue>,
-    verify: bool,
+    pub requested_at: OffsetDateTime,
+    /// The filter that selects the jobs.
+    #[schema(value_type = Object)]
+    pub filter: Box<RawValue>,
+    /// Whether AWS is asked about each certificate.
+    pub verify: bool,
     /// Number of jobs the plan counted when the replay was requested.
-    expected: u64,
-    chosen: u64,
+    pub expected: u64,
+    /// Number of jobs selected so far.
+    pub chosen: u64,
     /// Number of selected jobs that SQS accepted. Others got an outcome in another way, could not be sent, or still
     /// wait.
-    sent: u64,
+    pub sent: u64,
+    /// When every selected job was sent, or the replay was cancelled. Null: it is in progress.
     #[serde(with = "time::serde::rfc3339::option")]
-    ended_at: Option<OffsetDateTime>,
-    cancelled_by: Option<String>,
+    pub ended_at: Option<OffsetDateTime>,
+    /// Who cancelled it. Null: nobody.
+    pub cancelled_by: Option<String>,
     /// Outcomes of the selected jobs. A job that a later replay selected counts there. Null: not requested.
-    came_of_it: Option<Vec<ReplayOutcome>>,
-    /// Selected jobs that wait to be sent or are in progress.
-    under_way: Option<u64>,
+    pub outcomes: Option<Vec<ReplayOutcome>>,
+    /// Selected jobs that wait to be sent or are in progress. Null: not requested.
+    pub in_progress: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, strum::Display)]
+/// The state of a replay.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ToSchema, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "lowercase")]
-pub(super) enum ReplayState {
+pub enum ReplayState {
     /// Workers are selecting and sending jobs.
     Sending,
     /// Every selected job has been sent.
     Sent,
+    /// Somebody cancelled it.
     Cancelled,
 }
 
-#[derive(Debug, Serialize)]
-struct ReplayOutcome {
-    status: String,
-    code: &'static str,
-    n: u64,
+/// Selected jobs with one outcome.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReplayOutcome {
+    /// The status.
+    pub status: String,
+    /// The code.
+    pub code: &'static str,
+    /// Number of jobs.
+    pub n: u64,
+    /// Whether it is a success.
     #[serde(skip)]
-    is_success: bool,
+    pub is_success: bool,
 }
 
 impl ReplayReport {
     /// Reads a replay and its outcomes.
-    pub(super) async fn read(ledger: &Ledger, number: i64) -> anyhow::Result<Self> {
+    pub async fn read(ledger: &Ledger, number: i64) -> anyhow::Result<Self> {
         let replay = ledger.replay(number).await?.ok_or(NoReplay::Unknown(number))?;
         let outcomes = ledger.replay_outcomes(number).await?;
         Ok(Self::of(replay).with_outcomes(&outcomes))
     }
 
     /// Creates the report of a replay without its outcomes.
-    pub(super) fn of(replay: Replay) -> Self {
+    pub fn of(replay: Replay) -> Self {
         let state = match (&replay.cancelled, replay.ended_at) {
             (Some(_), _) => ReplayState::Cancelled,
             (None, Some(_)) => ReplayState::Sent,
@@ -74,8 +92,8 @@ impl ReplayReport {
         Self {
             replay: replay.number,
             state,
-            asked_by: replay.asked_by,
-            asked_at: replay.asked_at.truncate_to_second(),
+            requested_by: replay.asked_by,
+            requested_at: replay.asked_at.truncate_to_second(),
             filter: RawValue::from_string(replay.filter).unwrap_or_else(|_| RawValue::NULL.to_owned()),
             verify: replay.verify,
             expected: replay.n_expected,
@@ -83,8 +101,8 @@ impl ReplayReport {
             sent: replay.n_sent,
             ended_at: replay.ended_at.map(OffsetDateTime::truncate_to_second),
             cancelled_by: replay.cancelled.map(|(_, who)| who),
-            came_of_it: None,
-            under_way: None,
+            outcomes: None,
+            in_progress: None,
         }
     }
 
@@ -96,42 +114,42 @@ impl ReplayReport {
             is_success: group.status.is_success(),
         });
         Self {
-            came_of_it: Some(outcomes.collect()),
-            under_way: Some(groups.iter().map(|group| group.n_under_way).sum()),
+            outcomes: Some(outcomes.collect()),
+            in_progress: Some(groups.iter().map(|group| group.n_under_way).sum()),
             ..self
         }
     }
 
     /// Returns whether every selected job has an outcome.
-    pub(super) fn is_over(&self) -> bool {
-        self.state != ReplayState::Sending && self.under_way.is_none_or(|n| n == 0)
+    pub fn is_over(&self) -> bool {
+        self.state != ReplayState::Sending && self.in_progress.is_none_or(|n| n == 0)
     }
 
     /// Returns the number of selected jobs with an outcome.
-    pub(super) fn n_outcomes(&self) -> u64 {
-        self.came_of_it.iter().flatten().map(|outcome| outcome.n).sum()
+    pub fn n_outcomes(&self) -> u64 {
+        self.outcomes.iter().flatten().map(|outcome| outcome.n).sum()
     }
 
     /// Returns the number of selected jobs that failed again.
-    pub(super) fn n_failed(&self) -> u64 {
-        self.came_of_it.iter().flatten().filter(|outcome| !outcome.is_success).map(|outcome| outcome.n).sum()
+    pub fn n_failed(&self) -> u64 {
+        self.outcomes.iter().flatten().filter(|outcome| !outcome.is_success).map(|outcome| outcome.n).sum()
     }
 
     /// Returns the number of selected jobs.
-    pub(super) fn n_chosen(&self) -> u64 {
+    pub fn n_chosen(&self) -> u64 {
         self.chosen
     }
 
     /// Returns the replay in one line.
-    pub(super) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         format!(
             "{:>6}  {:<9}  {}  {} of {} sent  {}  {}\n",
             self.replay,
             self.state.to_string(),
-            rfc3339(self.asked_at),
+            rfc3339(self.requested_at),
             grouped(self.sent),
             grouped(self.chosen),
-            printable(&self.asked_by),
+            printable(&self.requested_by),
             shortened(self.filter.get())
         )
     }
@@ -147,17 +165,17 @@ fn shortened(text: &str) -> String {
 impl fmt::Display for ReplayReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "replay {}: {}", self.replay, self.state)?;
-        writeln!(f, "    requested by {} at {}", printable(&self.asked_by), rfc3339(self.asked_at))?;
+        writeln!(f, "    requested by {} at {}", printable(&self.requested_by), rfc3339(self.requested_at))?;
         if let Some(who) = &self.cancelled_by {
             writeln!(f, "    cancelled by {}", printable(who))?;
         }
         writeln!(f, "    {}{}", shortened(self.filter.get()), if self.verify { ", verify" } else { "" })?;
         let (expected, chosen, sent) = (grouped(self.expected), grouped(self.chosen), grouped(self.sent));
         writeln!(f, "    {expected} expected, {chosen} selected, {sent} sent")?;
-        if let Some(n) = self.under_way.filter(|n| *n > 0) {
+        if let Some(n) = self.in_progress.filter(|n| *n > 0) {
             writeln!(f, "    {} wait to be sent or are in progress", grouped(n))?;
         }
-        for outcome in self.came_of_it.iter().flatten() {
+        for outcome in self.outcomes.iter().flatten() {
             writeln!(f, "{:>15}  {} {}", grouped(outcome.n), outcome.status, outcome.code)?;
         }
         Ok(())

@@ -1,15 +1,16 @@
-//! The report of `muster status` about a batch, as JSON; `text` formats it for people.
+//! The progress and failures of one batch; `text` formats it for people.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use strum::VariantArray;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::facts::StatusFacts;
 use super::pace::{self, BatchPace};
 use super::rates::LearntRate;
-
-use crate::cli::format::rfc3339;
+use super::sources::SourceCounts;
 use crate::ledger::BatchStatus;
 use crate::ledger::batch::{COUNTED_MAX, FailureExample, WaitingJobs};
 use crate::operator::situation::{Obstacle, Severity};
@@ -17,103 +18,118 @@ use muster_core::hold::Notice;
 use muster_core::outcome::{Code, Status};
 
 /// The progress of a batch. Times are in seconds, rates in outcomes per second.
-#[derive(Debug, Serialize)]
-pub(super) struct BatchReport {
-    pub(super) batch: String,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchReport {
+    /// Name of the batch.
+    pub batch: String,
     /// What stops or slows the batch, the worst first; empty once it is complete.
-    pub(super) obstacles: Vec<Obstacle>,
+    pub obstacles: Vec<Obstacle>,
     /// How many distinct certificates the producer announced; null: it announced none.
-    pub(super) announced: Option<u64>,
+    pub announced: Option<u64>,
     /// Certificates with an outcome.
-    pub(super) ended: u64,
+    pub finished: u64,
     /// Announced, without an outcome and not parked; null: the producer did not announce how many there are.
-    pub(super) outstanding: Option<u64>,
+    pub outstanding: Option<u64>,
     /// How many of these are missing; null if unknown, because messages may still be on their way.
-    pub(super) missing: Option<u64>,
+    pub missing: Option<u64>,
     /// How long the queues have been empty; null: they are not, or no worker reads them.
-    pub(super) queues_empty_seconds: Option<u64>,
+    pub queues_empty_seconds: Option<u64>,
     /// Parked: waiting for an open hold, or being resent.
-    pub(super) parked: u64,
+    pub parked: u64,
     /// Parked jobs whose hold was released; null: unknown, as too many wait to be counted.
-    pub(super) being_resent: Option<u64>,
+    pub being_resent: Option<u64>,
     /// What the other parked jobs wait for, most first.
-    pub(super) waiting_for: Vec<WaitingFor>,
+    pub waiting_for: Vec<WaitingFor>,
     /// Messages in all queues, of other batches too; null: unknown.
-    pub(super) queue_messages: Option<u64>,
+    pub queue_messages: Option<u64>,
     /// Messages in the dead-letter queues, of other batches too; null: unknown.
-    pub(super) dead_letters: Option<u64>,
+    pub dead_letters: Option<u64>,
     /// How long ago the queues were read; null: never.
-    pub(super) queues_read_seconds_ago: Option<u64>,
+    pub queues_read_seconds_ago: Option<u64>,
     /// Messages in the quarantine.
-    pub(super) quarantined: u64,
+    pub quarantined: u64,
     /// Outcomes by status; every status is present.
-    pub(super) ends: BTreeMap<String, u64>,
+    pub by_status: BTreeMap<String, u64>,
     /// Certificates whose status at AWS is unknown or not the requested one.
-    pub(super) status_differs: u64,
+    pub status_differs: u64,
     /// Failures by code, the most frequent first.
-    pub(super) failures: Vec<FailureGroup>,
+    pub failures: Vec<FailureGroup>,
     /// Parked jobs by code, the most frequent first.
-    pub(super) parked_for: Vec<FailureGroup>,
-    pub(super) first_end_at: Option<String>,
-    pub(super) last_end_at: Option<String>,
+    pub parked_for: Vec<FailureGroup>,
+    /// Certificates by factory line.
+    pub sources: Vec<SourceCounts>,
+    /// When the first outcome was recorded; null: there is none.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub first_outcome_at: Option<OffsetDateTime>,
+    /// When the last outcome was recorded; null: there is none.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub last_outcome_at: Option<OffsetDateTime>,
     /// Outcomes per second between the first and the last one; null: they are less than a second apart.
-    pub(super) average_rate: Option<f64>,
+    pub average_rate: Option<f64>,
     /// Outcomes per second between two readings just now; null: the batch is complete, or it was not measured.
-    pub(super) measured_rate: Option<f64>,
+    pub measured_rate: Option<f64>,
     /// The time between these readings.
-    pub(super) measured_seconds: Option<f64>,
-    pub(super) targets: Vec<String>,
+    pub measured_seconds: Option<f64>,
+    /// The targets that the batch has outcomes for.
+    pub targets: Vec<String>,
     /// The learnt rates; a target that no worker has served yet has none.
-    pub(super) rates: Vec<LearntRate>,
+    pub rates: Vec<LearntRate>,
     /// Sum of the configured quotas of these targets, in calls per second; null: one is in neither the ledger nor the
     /// settings.
-    pub(super) quota: Option<f64>,
+    pub quota: Option<f64>,
     /// Sum of the learnt rates of these targets, in calls per second.
-    pub(super) learnt_rate: Option<f64>,
+    pub learnt_rate: Option<f64>,
     /// How long outstanding and resent certificates take at the measured rate; null: unknown, missing, or stopped.
-    pub(super) seconds_left_at_measured_rate: Option<f64>,
+    pub seconds_left_at_measured_rate: Option<f64>,
     /// Minimum time they take at the learnt rate.
-    pub(super) seconds_left_at_learnt_rate: Option<f64>,
+    pub seconds_left_at_learnt_rate: Option<f64>,
     /// Minimum time they take at the quota.
-    pub(super) seconds_left_at_quota: Option<f64>,
+    pub seconds_left_at_quota: Option<f64>,
     /// How long all messages in the queues take at the learnt rate, if that is more.
-    pub(super) seconds_left_with_other_batches: Option<f64>,
+    pub seconds_left_with_other_batches: Option<f64>,
 }
 
 /// Parked jobs that wait for one hold.
-#[derive(Debug, Serialize)]
-pub(super) struct WaitingFor {
-    pub(super) hold: String,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WaitingFor {
+    /// Key of the hold.
+    pub hold: String,
     /// The hold, for people.
-    pub(super) what: String,
+    pub what: String,
     /// The command that fixes it; null: it is released automatically.
-    pub(super) fix: Option<String>,
+    pub fix: Option<String>,
     /// Number of jobs, counted up to 100,000.
-    pub(super) n: u64,
+    pub n: u64,
 }
 
 /// The certificates that failed, or are parked, with one code.
-#[derive(Debug, Serialize)]
-pub(super) struct FailureGroup {
-    pub(super) code: &'static str,
-    pub(super) status: String,
-    pub(super) n: u64,
-    pub(super) example: Option<ShownFailure>,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FailureGroup {
+    /// The code.
+    pub code: &'static str,
+    /// The status that belongs to it.
+    pub status: String,
+    /// Number of certificates.
+    pub n: u64,
+    /// One of them.
+    pub example: Option<ShownFailure>,
 }
 
 /// An example of a failed or parked certificate.
-#[derive(Debug, Serialize)]
-pub(super) struct ShownFailure {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShownFailure {
+    /// The producer's name for the device.
     #[serde(rename = "ref")]
-    pub(super) reference: Option<String>,
+    pub reference: Option<String>,
     /// Certificate id, or SHA-256 of the PEM text if it contains no readable certificate.
-    pub(super) subject: String,
-    pub(super) detail: Option<String>,
+    pub subject: String,
+    /// Why it failed, beyond the code.
+    pub detail: Option<String>,
 }
 
 impl BatchReport {
     /// Builds the report from its inputs.
-    pub(super) fn of(facts: &StatusFacts<'_>) -> Self {
+    pub fn of(facts: &StatusFacts<'_>) -> Self {
         let batch = facts.batch;
         let outcomes = || batch.counts.iter().filter(|count| count.status.is_outcome());
         let first = outcomes().map(|count| count.first_at).min();
@@ -125,7 +141,7 @@ impl BatchReport {
             batch: facts.name.to_string(),
             obstacles,
             announced: batch.announced,
-            ended: batch.finished(),
+            finished: batch.finished(),
             outstanding: batch.outstanding(),
             missing: batch.missing(facts.queues_empty_for),
             queues_empty_seconds: facts.queues_empty_for.map(|time| time.as_secs()),
@@ -136,12 +152,13 @@ impl BatchReport {
             dead_letters: facts.situation.n_dead(),
             queues_read_seconds_ago: facts.situation.read_ago().map(|ago| ago.as_secs()),
             quarantined: facts.situation.facts.quarantined,
-            ends: outcome_statuses().map(|status| (status.to_string(), batch.with_status(status))).collect(),
+            by_status: outcome_statuses().map(|status| (status.to_string(), batch.with_status(status))).collect(),
             status_differs: batch.status_differs(),
             failures: by_code(batch, &facts.examples, |status| status.is_outcome() && !status.is_success()),
             parked_for: by_code(batch, &facts.examples, |status| !status.is_outcome()),
-            first_end_at: first.map(rfc3339),
-            last_end_at: last.map(rfc3339),
+            sources: SourceCounts::of(&batch.counts),
+            first_outcome_at: first.map(OffsetDateTime::truncate_to_second),
+            last_outcome_at: last.map(OffsetDateTime::truncate_to_second),
             average_rate: first
                 .zip(last)
                 .and_then(|(first, last)| pace::rate(batch.finished(), (last - first).try_into().ok()?)),
@@ -159,23 +176,23 @@ impl BatchReport {
     }
 
     /// Returns whether all work is stopped.
-    pub(super) fn is_stopped(&self) -> bool {
+    pub fn is_stopped(&self) -> bool {
         self.obstacles.iter().any(|obstacle| obstacle.severity == Severity::Stopped)
     }
 
     /// Returns whether every announced certificate has an outcome.
-    pub(super) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.outstanding == Some(0) && self.parked == 0
     }
 
     /// Returns whether any certificate failed or is missing.
-    pub(super) fn has_failures(&self) -> bool {
+    pub fn has_failures(&self) -> bool {
         !self.failures.is_empty() || self.missing.is_some_and(|n| n > 0)
     }
 }
 
 /// Returns the statuses that are outcomes.
-pub(super) fn outcome_statuses() -> impl Iterator<Item = Status> {
+pub fn outcome_statuses() -> impl Iterator<Item = Status> {
     Status::VARIANTS.iter().copied().filter(|status| status.is_outcome())
 }
 
@@ -187,7 +204,7 @@ impl WaitingFor {
     }
 
     /// Returns whether there may be more than counted.
-    pub(super) fn is_capped(&self) -> bool {
+    pub fn is_capped(&self) -> bool {
         self.n >= COUNTED_MAX
     }
 }

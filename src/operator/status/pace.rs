@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::facts::StatusFacts;
 use super::rates::LearntRate;
-use crate::cli::format::time_for;
 use crate::operator::situation::{Obstacle, Severity};
+use muster_core::format::time_for;
 use muster_core::job::Operation;
 
 /// Shortest interval over which a rate is computed.

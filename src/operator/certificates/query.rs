@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use crate::cli::format::printable;
 use crate::intake::manifest;
 use crate::ledger::certificate::CertificateRow;
 use crate::ledger::{Ledger, LedgerError};
 use muster_core::advice::{Advice, Exit};
 use muster_core::certificate::input::inputs;
 use muster_core::certificate::{Certificate, CertificateError, CertificateId, chain};
+use muster_core::format::printable;
 
 /// What the argument is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(super) enum QueryKind {
+pub enum QueryKind {
     /// AWS's id, 64 hex digits.
     Id,
     /// The serial number in hex; colons, `0x` and leading zeros do not matter.
@@ -30,7 +30,7 @@ pub(super) enum QueryKind {
 
 /// The argument in a form that can be looked up.
 #[derive(Debug)]
-pub(super) struct CertificateQuery {
+pub struct CertificateQuery {
     text: String,
     id: Option<CertificateId>,
     serials: Vec<Vec<u8>>,
@@ -40,13 +40,26 @@ pub(super) struct CertificateQuery {
 
 /// The argument does not identify a certificate.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::cli) enum CertificateQueryError {
+pub enum CertificateQueryError {
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The file contains no certificate.
     #[error("{} contains no certificate: {source}", path.display())]
-    NoCertificate { path: PathBuf, source: CertificateError },
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: CertificateError,
+    },
+    /// The pasted text contains no certificate.
+    #[error("the text contains no certificate: {0}")]
+    NotACertificate(#[source] CertificateError),
     /// Not an id.
     #[error("an id has 64 hex digits, found `{0}`")]
     NoId(String),
@@ -62,9 +75,27 @@ impl Advice for CertificateQueryError {
 }
 
 impl CertificateQuery {
-    /// Interprets the argument as `kind`. Without one, it is a file if that exists, an id if it has 64 hex digits, and
+    /// Interprets a text from a browser: a PEM certificate, an id, a serial number or a ref. Never reads a file.
+    ///
+    /// # Errors
+    /// The text looks like PEM but contains no certificate.
+    pub fn of_text(text: &str) -> Result<Self, CertificateQueryError> {
+        let text = text.trim();
+        let mut query = Self { text: printable(text), id: None, serials: vec![], reference: None, certificate: None };
+        if text.contains("-----BEGIN") {
+            let certificate = certificate_in(text).map_err(CertificateQueryError::NotACertificate)?;
+            query.text = certificate.id().to_string();
+            query.id = Some(certificate.id());
+            query.certificate = Some(certificate);
+        } else {
+            query.take_name(text);
+        }
+        Ok(query)
+    }
+
+    /// Interprets the argument of a command as `kind`. Without one, it is a file if that exists, an id if it has 64 hex digits, and
     /// otherwise both a serial number and a ref.
-    pub(super) fn read(text: &str, kind: Option<QueryKind>) -> Result<Self, CertificateQueryError> {
+    pub fn of_argument(text: &str, kind: Option<QueryKind>) -> Result<Self, CertificateQueryError> {
         let found = || printable(text);
         let mut query = Self { text: found(), id: None, serials: vec![], reference: None, certificate: None };
         let id: Option<CertificateId> = text.parse().ok();
@@ -76,13 +107,18 @@ impl CertificateQuery {
             }
             Some(QueryKind::Ref) => query.reference = Some(text.to_owned()),
             None if Path::new(text).is_file() => query.take_file(Path::new(text))?,
-            None if id.is_some() => query.id = id,
-            None => {
-                query.serials = serials(text).unwrap_or_default();
-                query.reference = Some(text.to_owned());
-            }
+            None => query.take_name(text),
         }
         Ok(query)
+    }
+
+    /// Takes 64 hex digits as an id, and anything else as both a serial number and a ref.
+    fn take_name(&mut self, text: &str) {
+        self.id = text.parse().ok();
+        if self.id.is_none() {
+            self.serials = serials(text).unwrap_or_default();
+            self.reference = Some(text.to_owned());
+        }
     }
 
     fn take_file(&mut self, path: &Path) -> Result<(), CertificateQueryError> {
@@ -96,12 +132,12 @@ impl CertificateQuery {
     }
 
     /// Returns the certificate if the argument is a file.
-    pub(super) fn certificate(&self) -> Option<&Certificate> {
+    pub fn certificate(&self) -> Option<&Certificate> {
         self.certificate.as_ref()
     }
 
     /// Returns at most `n` matching rows, each once.
-    pub(super) async fn entries(&self, ledger: &Ledger, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
+    pub async fn entries(&self, ledger: &Ledger, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
         let mut entries = Vec::new();
         if let Some(id) = self.id {
             entries.extend(ledger.entries_of_certificate(id, n).await?);
@@ -175,20 +211,23 @@ mod tests {
 
     #[test]
     fn an_ambiguous_argument_is_both_a_serial_and_a_ref() {
-        let query = CertificateQuery::read("ab12", None).unwrap();
+        let query = CertificateQuery::of_argument("ab12", None).unwrap();
         assert_eq!((query.id, query.serials.len(), query.reference.as_deref()), (None, 2, Some("ab12")));
         let id = "0f".repeat(32);
-        let query = CertificateQuery::read(&id, None).unwrap();
+        let query = CertificateQuery::of_argument(&id, None).unwrap();
         assert_eq!((query.id, query.serials.len(), query.reference), (Some(CertificateId([0x0f; 32])), 0, None));
-        let query = CertificateQuery::read(&id, Some(QueryKind::Ref)).unwrap();
+        let query = CertificateQuery::of_argument(&id, Some(QueryKind::Ref)).unwrap();
         assert_eq!((query.id, query.reference.as_deref()), (None, Some(id.as_str())));
-        assert!(matches!(CertificateQuery::read("SN-1", Some(QueryKind::Id)), Err(CertificateQueryError::NoId(_))));
         assert!(matches!(
-            CertificateQuery::read("SN-1", Some(QueryKind::Serial)),
+            CertificateQuery::of_argument("SN-1", Some(QueryKind::Id)),
+            Err(CertificateQueryError::NoId(_))
+        ));
+        assert!(matches!(
+            CertificateQuery::of_argument("SN-1", Some(QueryKind::Serial)),
             Err(CertificateQueryError::NoSerial(_))
         ));
         assert!(matches!(
-            CertificateQuery::read("/nowhere/a.pem", Some(QueryKind::File)),
+            CertificateQuery::of_argument("/nowhere/a.pem", Some(QueryKind::File)),
             Err(CertificateQueryError::Unreadable { .. })
         ));
     }

@@ -5,24 +5,32 @@ use std::fmt;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
 
 use muster_core::certificate::Certificate;
 
 /// The fields of a certificate.
-#[derive(Debug, Serialize)]
-pub(super) struct CertificateFields {
-    subject: String,
-    issuer: String,
-    /// As OpenSSL prints it.
-    serial: String,
-    valid_from: String,
-    valid_until: String,
-    key: String,
-    signature_algorithm: String,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CertificateFields {
+    /// Distinguished name of its subject.
+    pub subject: String,
+    /// Distinguished name of its issuer.
+    pub issuer: String,
+    /// Serial number, as OpenSSL prints it.
+    pub serial: String,
+    /// Start of its validity.
+    pub valid_from: String,
+    /// End of its validity.
+    pub valid_until: String,
+    /// Algorithm and size of its public key.
+    pub key: String,
+    /// Algorithm of its signature.
+    pub signature_algorithm: String,
 }
 
 impl CertificateFields {
-    pub(super) fn of(certificate: &Certificate) -> Self {
+    /// Reads the fields.
+    pub fn of(certificate: &Certificate) -> Self {
         Self {
             subject: certificate.subject(),
             issuer: certificate.issuer(),

@@ -16,7 +16,7 @@ const SUGGESTED_MAX: usize = 3;
 /// The ledger has no batch of this name.
 #[derive(Debug, thiserror::Error)]
 #[error("the ledger does not know batch `{batch}`")]
-pub(in crate::cli) struct UnknownBatch {
+pub struct UnknownBatch {
     batch: Name,
     similar: Vec<String>,
     recent: Vec<String>,
@@ -39,7 +39,7 @@ impl Advice for UnknownBatch {
 
 impl UnknownBatch {
     /// Creates the error and searches for similar names.
-    pub(in crate::cli) async fn of(ledger: &Ledger, batch: &Name) -> anyhow::Result<Self> {
+    pub async fn of(ledger: &Ledger, batch: &Name) -> anyhow::Result<Self> {
         let mut recent = ledger.recent_batches(SEARCHED_MAX).await?;
         let similar = similar(batch.as_str(), &recent);
         recent.truncate(SUGGESTED_MAX);
@@ -47,7 +47,7 @@ impl UnknownBatch {
     }
 
     /// Adds to the hint what else the command can do.
-    pub(in crate::cli) fn with_alternative(self, alternative: &'static str) -> Self {
+    pub fn with_alternative(self, alternative: &'static str) -> Self {
         Self { alternative: Some(alternative), ..self }
     }
 }
@@ -56,7 +56,7 @@ impl UnknownBatch {
 ///
 /// # Errors
 /// [`UnknownBatch`], or a ledger error.
-pub(in crate::cli) async fn counters(ledger: &Ledger, batch: &Name) -> anyhow::Result<BatchStatus> {
+pub async fn counters(ledger: &Ledger, batch: &Name) -> anyhow::Result<BatchStatus> {
     match ledger.batch_status(batch.as_str()).await? {
         Some(counters) => Ok(counters),
         None => Err(UnknownBatch::of(ledger, batch).await?.into()),

@@ -6,13 +6,14 @@ use std::fmt;
 use anyhow::Context;
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::KnownCertificate;
 use crate::aws::registrar::inventory::DescribedCertificate;
-use crate::cli::format::{printable, rfc3339};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::operator::reconcile::Inventory;
+use muster_core::format::{printable, rfc3339};
 use muster_core::job::Name;
 use muster_core::rate::Rate;
 
@@ -20,20 +21,27 @@ use muster_core::rate::Rate;
 const RATE: f64 = 5.0;
 
 /// AWS's answer about a certificate in one account and region.
-#[derive(Debug, Serialize)]
-pub(super) struct AtAws {
-    target: String,
-    account: String,
-    region: String,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AtAws {
+    /// Name of the target.
+    pub target: String,
+    /// Its AWS account.
+    pub account: String,
+    /// Its region.
+    pub region: String,
     /// False: AWS does not have it; null: AWS could not be asked.
-    is_there: Option<bool>,
-    status: Option<String>,
-    mode: Option<String>,
+    pub is_there: Option<bool>,
+    /// The status of the certificate at AWS.
+    pub status: Option<String>,
+    /// Its certificate mode: `DEFAULT` or `SNI_ONLY`.
+    pub mode: Option<String>,
+    /// When it was registered.
     #[serde(with = "time::serde::rfc3339::option")]
-    created_at: Option<OffsetDateTime>,
-    ca_certificate_id: Option<String>,
+    pub created_at: Option<OffsetDateTime>,
+    /// Id of the registered CA that issued it.
+    pub ca_certificate_id: Option<String>,
     /// Why AWS could not be asked.
-    problem: Option<String>,
+    pub problem: Option<String>,
 }
 
 /// Asks AWS about each certificate at the targets in its rows. CAs are skipped.

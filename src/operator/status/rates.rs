@@ -1,30 +1,37 @@
-//! The learnt rates in `muster status`, for people and as JSON.
+//! The learnt rates, for people and as JSON.
 
 use std::fmt::{self, Write as _};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::cli::format::rfc3339;
 use crate::ledger::rate_limit::{Change, RateChangeReason, RateReport};
+use muster_core::format::rfc3339;
 
 /// The rate of one target and operation, in calls per second.
-#[derive(Debug, Serialize)]
-pub(super) struct LearntRate {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LearntRate {
+    /// Name of the target.
     pub target: String,
+    /// The AWS call.
     pub operation: String,
     /// The configured rate.
     pub ceiling: f64,
     /// The learnt rate.
     pub learnt: f64,
     /// The last 100 changes, the latest first.
-    changes: Vec<ShownChange>,
+    pub changes: Vec<ShownChange>,
 }
 
-#[derive(Debug, Serialize)]
-struct ShownChange {
-    at: String,
-    rate: f64,
-    reason: &'static str,
+/// A change of a learnt rate.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShownChange {
+    /// When it changed.
+    pub at: String,
+    /// The rate from then on, in calls per second.
+    pub rate: f64,
+    /// Why: `configured`, `throttled` or `unthrottled`.
+    pub reason: &'static str,
     #[serde(skip)]
     why: RateChangeReason,
 }
@@ -49,7 +56,7 @@ impl From<&RateReport> for LearntRate {
 
 impl LearntRate {
     /// Returns one line, unless the rate has always been the quota.
-    pub(super) fn line(&self) -> Option<String> {
+    pub fn line(&self) -> Option<String> {
         // The first change is the initial configuration.
         let changed = self.learnt < self.ceiling || self.changes.len() > 1;
         let why = self.changes.first().filter(|_| changed)?.line();
@@ -57,7 +64,7 @@ impl LearntRate {
     }
 
     /// Returns the changes, one per line.
-    pub(super) fn table(&self) -> String {
+    pub fn table(&self) -> String {
         let Self { target, operation, .. } = self;
         let mut table = format!("\ncalls per second of {operation} for {target}, the latest change first:\n");
         for change in &self.changes {
