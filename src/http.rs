@@ -4,4 +4,10 @@
 //! know: commands.
 
 pub mod admin;
+pub mod api;
+pub mod guard;
+pub mod page;
+pub mod problem;
+pub mod request;
 pub mod service;
+pub mod site;

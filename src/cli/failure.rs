@@ -18,7 +18,7 @@ use crate::operator::certificates::{CertificateQueryError, NothingKnown};
 use crate::operator::holds::NotHeld;
 use crate::operator::pausing::NotPaused;
 use crate::operator::reconcile::{InventoryError, ReconcileError};
-use crate::operator::replays::NoReplay;
+use crate::operator::replays::{NoReplay, PlanError};
 use crate::operator::status::UnknownBatch;
 use crate::runtime::output_file::OutputFileError;
 use crate::telemetry;
@@ -29,7 +29,7 @@ use muster_core::proof::ProofError;
 type Adviser = fn(&anyhow::Error) -> Option<&dyn Advice>;
 
 /// Every error type that gives advice: `anyhow` finds an error only by its type.
-const ADVISERS: [Adviser; 20] = [
+const ADVISERS: [Adviser; 21] = [
     adviser::<CaRegistrationError>,
     adviser::<CertificateQueryError>,
     adviser::<ConfigError>,
@@ -43,6 +43,7 @@ const ADVISERS: [Adviser; 20] = [
     adviser::<NothingKnown>,
     adviser::<OrderError>,
     adviser::<OutputFileError>,
+    adviser::<PlanError>,
     adviser::<ProofError>,
     adviser::<QueueError>,
     adviser::<RecentBatches>,

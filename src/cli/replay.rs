@@ -103,7 +103,7 @@ struct PlannedReplay<'a> {
 impl ReplayCommand {
     /// Starts a replay, or runs the subcommand.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let filter = if self.action.is_none() { Some(self.selection.filter()?) } else { None };
+        let filter = if self.action.is_none() { Some(self.selection.order()?.filter()?) } else { None };
         let ledger = open_ledger(config).await?;
         let result = match (&self.action, filter) {
             (Some(action), _) => action.run(&ledger).await,

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Deserialize;
+use utoipa::ToSchema;
+
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::operator::status::UnknownBatch;
-use muster_core::advice::Advice;
+use muster_core::advice::{Advice, Exit};
 use muster_core::hold::{HoldKey, HoldKind, Notice};
 use muster_core::job::Name;
 
@@ -19,6 +22,29 @@ pub enum PauseScope {
     Target(Name),
     /// One batch.
     Batch(Name),
+}
+
+/// The kinds of scope. A request names one explicitly, so that an empty request never pauses everything.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScopeKind {
+    /// All workers of the ledger.
+    All,
+    /// The target that is named.
+    Target,
+    /// The batch that is named.
+    Batch,
+}
+
+/// The kind of scope and the name do not fit.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a target or a batch needs a `name`, and `all` must have none")]
+pub struct ScopeError;
+
+impl Advice for ScopeError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 /// Who pauses what, and why.
@@ -91,6 +117,16 @@ async fn check_batch(ledger: &Ledger, batch: &Name) -> anyhow::Result<()> {
 }
 
 impl PauseScope {
+    /// Creates the scope of a kind.
+    pub fn new(kind: ScopeKind, name: Option<Name>) -> Result<Self, ScopeError> {
+        match (kind, name) {
+            (ScopeKind::All, None) => Ok(Self::All),
+            (ScopeKind::Target, Some(target)) => Ok(Self::Target(target)),
+            (ScopeKind::Batch, Some(batch)) => Ok(Self::Batch(batch)),
+            _ => Err(ScopeError),
+        }
+    }
+
     /// Returns the hold that stands for the pause.
     pub fn hold(&self) -> HoldKey {
         match self {

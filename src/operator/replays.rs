@@ -3,6 +3,8 @@
 //! A replay is planned (which jobs, how long), started, followed and cancelled. The workers do it in the background.
 
 mod forecast;
+mod order;
+mod plan;
 mod report;
 
 use std::borrow::Cow;
@@ -11,6 +13,8 @@ use crate::ledger::{Ledger, LedgerError};
 use muster_core::advice::Advice;
 
 pub use forecast::{Forecast, ReplayShare};
+pub use order::ReplayOrder;
+pub use plan::{PlanError, ReplayPlan, TYPED_ABOVE, start};
 pub use report::{ReplayOutcome, ReplayReport, ReplayState};
 
 /// There is no replay with this number, or it cannot be cancelled.

@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{ArgGroup, Args};
-use strum::VariantArray;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cli::words;
 use crate::ledger::Ledger;
+use crate::operator::replays::ReplayOrder;
 use crate::operator::status::counters;
 use muster_core::advice::{Advice, Exit};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Name;
 use muster_core::outcome::{Code, Status};
-use muster_core::replay_filter::{CERTIFICATES_MAX, ReplayFilter};
+use muster_core::replay_filter::CERTIFICATES_MAX;
 
 /// Selects the jobs that match every condition.
 #[derive(Args, Debug)]
@@ -80,27 +80,21 @@ impl Advice for SelectionError {
 }
 
 impl Selection {
-    /// Returns the filter that the arguments form.
-    pub(super) fn filter(&self) -> anyhow::Result<ReplayFilter> {
-        let texts = |names: &[Name]| names.iter().map(ToString::to_string).collect();
+    /// Returns the order that the arguments form.
+    pub(super) fn order(&self) -> anyhow::Result<ReplayOrder> {
         let certificates = self.certificates.as_deref().map(read_ids).transpose()?;
-        Ok(ReplayFilter {
-            batches: texts(&self.batches),
-            sources: texts(&self.sources),
-            codes: self.wanted_codes(),
+        Ok(ReplayOrder {
+            batches: self.batches.iter().cloned().collect(),
+            all_batches: self.all_batches,
+            certificates: certificates.unwrap_or_default(),
+            sources: self.sources.iter().cloned().collect(),
+            codes: self.codes.iter().copied().collect(),
+            statuses: self.statuses.clone(),
             since: self.since,
             until: self.until,
-            certificates: certificates.unwrap_or_default(),
             even_sent: self.even_sent,
+            verify: false,
         })
-    }
-
-    fn wanted_codes(&self) -> BTreeSet<Code> {
-        if self.codes.is_empty() && self.statuses.is_empty() {
-            return ReplayFilter::usual_codes();
-        }
-        let of_status = Code::VARIANTS.iter().copied().filter(|code| self.statuses.contains(&code.status()));
-        self.codes.iter().copied().chain(of_status).collect()
     }
 
     /// Checks that the ledger knows the batches: a typo would look as if nothing had failed.
@@ -171,15 +165,6 @@ mod tests {
     #[test]
     fn successful_outcomes_cannot_be_selected() {
         assert!(selection(&["b", "--code", "ok"]).is_err() && selection(&["b", "--status", "registered"]).is_err());
-    }
-
-    #[test]
-    fn a_status_selects_all_its_codes() {
-        let filter = selection(&["b", "--status", "refused", "--code", "expired,timeout"]).unwrap().filter().unwrap();
-        assert!(filter.codes.contains(&Code::IdMismatch) && filter.codes.contains(&Code::Expired));
-        assert!(filter.codes.contains(&Code::Timeout) && !filter.codes.contains(&Code::ServerError));
-        let usual = selection(&["b"]).unwrap().filter().unwrap();
-        assert_eq!(usual.codes, ReplayFilter::usual_codes());
     }
 
     #[test]

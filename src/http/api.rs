@@ -1,0 +1,72 @@
+//! The HTTP API, version 1: every question and every change that the commands offer operators.
+//!
+//! A handler checks the role by its extractor, calls a function of [`operator`](crate::operator), and returns its
+//! result as JSON. Errors are problem details (RFC 9457). Long lists are paged by key: `next` of one page is the
+//! position from which the next one starts.
+
+mod audit;
+pub(in crate::http) mod batches;
+mod certificates;
+mod fleet;
+mod holds;
+pub(in crate::http) mod pauses;
+mod replays;
+
+use axum::Json;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::guard::Viewer;
+use super::problem::Problem;
+use super::site::Site;
+
+/// Where the API begins.
+pub const PREFIX: &str = "/api/v1";
+
+/// Maximum size of a page.
+pub const PAGE_MAX: u32 = 1000;
+
+/// The result of a handler.
+type Answer<T> = Result<Json<T>, Problem>;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Muster",
+        description = "Registers device certificates with AWS IoT Core in bulk. Every endpoint needs a token with the role                        viewer; those that change something need the role operator.",
+    ),
+    components(schemas(Problem)),
+)]
+struct Api;
+
+/// Returns the routes and the OpenAPI document that describes them.
+pub fn routes() -> (Router<Site>, Document) {
+    let (router, document) = OpenApiRouter::with_openapi(Api::openapi())
+        .nest(
+            PREFIX,
+            OpenApiRouter::new()
+                .merge(fleet::routes())
+                .merge(batches::routes())
+                .merge(certificates::routes())
+                .merge(holds::routes())
+                .merge(pauses::routes())
+                .merge(replays::routes())
+                .merge(audit::routes()),
+        )
+        .split_for_parts();
+    let served = document.clone();
+    let openapi = async move |_: Viewer| Json(served.clone());
+    (router.route(&format!("{PREFIX}/openapi.json"), get(openapi)), document)
+}
+
+/// Checks the size of a page; 50 if none is given.
+fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
+    match limit.unwrap_or(50) {
+        n @ 1..=PAGE_MAX => Ok(n),
+        n => Err(Problem::new(StatusCode::BAD_REQUEST, format!("`limit` is {n}, expected 1 to {PAGE_MAX}"))),
+    }
+}

@@ -1,0 +1,168 @@
+//! What every page has: the navigation, the sentence on what is going on, and the time of the reading.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use maud::{DOCTYPE, Markup, html};
+
+use super::parts::{fix, time};
+use crate::http::guard::{Identity, Role};
+use crate::http::problem::Problem;
+use crate::http::site::Site;
+use crate::operator::overview::{Overview, WorkState};
+
+/// The sections of the navigation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Section {
+    Overview,
+    Batches,
+    Failures,
+    Holds,
+    Replays,
+    Audit,
+    Search,
+}
+
+const SECTIONS: [(Section, &str, &str); 6] = [
+    (Section::Overview, "/", "Overview"),
+    (Section::Batches, "/batches", "Batches"),
+    (Section::Failures, "/failures", "Failures"),
+    (Section::Holds, "/holds", "Holds"),
+    (Section::Replays, "/replays", "Replays"),
+    (Section::Audit, "/audit", "Audit"),
+];
+
+/// A request for a page: who asks, and where.
+pub(super) struct Frame<'a> {
+    pub(super) site: &'a Site,
+    pub(super) identity: &'a Identity,
+    pub(super) section: Section,
+}
+
+/// The result of a page's handler.
+pub(super) type PageResult = Result<Markup, PageProblem>;
+
+/// A problem, shown as a page.
+#[derive(Debug)]
+pub(super) struct PageProblem(Problem);
+
+impl<E: Into<Problem>> From<E> for PageProblem {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for PageProblem {
+    fn into_response(self) -> Response {
+        let Problem { title, status, detail, hint, .. } = self.0;
+        let body = html! {
+            h1 { (title) }
+            p { (detail) }
+            @if let Some(hint) = hint { p.hint { (fix(&hint)) } }
+            p { a href="/" { "Overview" } }
+        };
+        (status, document(&title, html! {}, body)).into_response()
+    }
+}
+
+impl Frame<'_> {
+    /// Returns whether the reader may change something.
+    pub(super) fn may_change(&self) -> bool {
+        self.identity.role >= Role::Operator
+    }
+
+    /// Renders a page whose content refers to one reading of the ledger.
+    pub(super) async fn render(&self, title: &str, content: Markup) -> PageResult {
+        let overview = Overview::read(&self.site.ledger).await?;
+        Ok(self.render_with(title, &overview, content))
+    }
+
+    /// Renders a page with an overview that was already read.
+    pub(super) fn render_with(&self, title: &str, overview: &Overview, content: Markup) -> Markup {
+        let body = html! {
+            (status_line(overview))
+            main { (content) }
+            footer {
+                span #read-at data-live { "Read " (time(overview.read_at)) "." }
+                span #stale role="status" hidden { "This page could not be refreshed: the numbers are old." }
+            }
+        };
+        document(title, self.header(), body)
+    }
+
+    fn header(&self) -> Markup {
+        html! {
+            header {
+                a.skip href="#content" { "Skip to content" }
+                nav aria-label="Sections" {
+                    strong { "Muster" }
+                    @for (section, path, name) in SECTIONS {
+                        a href=(path) aria-current=[(section == self.section).then_some("page")] { (name) }
+                    }
+                }
+                form.search role="search" action="/search" method="get" {
+                    label.hidden for="q" { "Find a certificate" }
+                    input #q name="q" type="search" placeholder="id, serial or ref" autocomplete="off";
+                    button { "Find" }
+                }
+                div.who {
+                    button #refresh type="button" hidden aria-pressed="false" { "Pause refresh" }
+                    span { (self.identity.who) " (" (self.identity.role) ")" }
+                    @if self.identity.is_logged_in {
+                        form action="/logout" method="post" { button.plain { "Log out" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One sentence on what is going on, and what stops or slows the work with its fix.
+fn status_line(overview: &Overview) -> Markup {
+    let state = match overview.state {
+        WorkState::Stopped => "stopped",
+        WorkState::Working => "working",
+        WorkState::Idle => "idle",
+        WorkState::Unknown => "unknown",
+    };
+    html! {
+        section #now.now data-live data-state=(state) aria-label="What is going on" {
+            p.sentence #content {
+                @if overview.state == WorkState::Stopped {
+                    (overview.sentence)
+                } @else {
+                    (overview.progress())
+                    @if let Some(at) = overview.done_at { ", done about " (time(at)) }
+                    "; " (overview.losses()) "."
+                }
+            }
+            @if !overview.obstacles.is_empty() {
+                ul.obstacles {
+                    @for obstacle in &overview.obstacles {
+                        li data-severity=(format!("{:?}", obstacle.severity).to_lowercase()) {
+                            span { (obstacle.what) } " " span.fix { (fix(&obstacle.fix)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A complete document.
+pub(in crate::http) fn document(title: &str, header: Markup, body: Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " - Muster" }
+                link rel="stylesheet" href="/assets/style.css";
+                link rel="icon" href="data:,";
+                script src="/assets/live.js" defer {}
+            }
+            body { (header) (body) }
+        }
+    }
+}

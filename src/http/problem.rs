@@ -1,0 +1,134 @@
+//! Errors over HTTP: problem details (RFC 9457).
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::aws::queue::QueueError;
+use crate::config::UnknownTarget;
+use crate::ledger::LedgerError;
+use crate::operator::certificates::{CertificateQueryError, NothingKnown};
+use crate::operator::holds::NotHeld;
+use crate::operator::pausing::{NotPaused, ScopeError};
+use crate::operator::reconcile::InventoryError;
+use crate::operator::replays::{NoReplay, PlanError};
+use crate::operator::status::UnknownBatch;
+use muster_core::advice::Advice;
+
+/// What went wrong, as RFC 9457 defines it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// A name of the kind of problem; `about:blank`: the title says it all.
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// The kind of problem, for people.
+    pub title: Cow<'static, str>,
+    /// The HTTP status code.
+    #[serde(serialize_with = "as_number")]
+    #[schema(value_type = u16)]
+    pub status: StatusCode,
+    /// What happened.
+    pub detail: String,
+    /// What fixes it. Null: nothing in particular.
+    pub hint: Option<String>,
+}
+
+fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    /// Creates a problem whose title is that of the status code.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error").into();
+        Self { kind: "about:blank".into(), title, status, detail: detail.into(), hint: None }
+    }
+
+    /// Adds what fixes it.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    fn of<E: Advice>(status: StatusCode, error: &E) -> Self {
+        let hint = error.hint().map(Cow::into_owned);
+        Self { hint, ..Self::new(status, error.to_string()) }
+    }
+}
+
+impl From<anyhow::Error> for Problem {
+    fn from(error: anyhow::Error) -> Self {
+        use StatusCode as Code;
+        if let Some(unknown) = error.downcast_ref::<UnknownBatch>() {
+            Self::of(Code::NOT_FOUND, unknown)
+        } else if let Some(unknown) = error.downcast_ref::<NothingKnown>() {
+            Self::of(Code::NOT_FOUND, unknown)
+        } else if let Some(unknown) = error.downcast_ref::<NotHeld>() {
+            Self::of(Code::NOT_FOUND, unknown)
+        } else if let Some(none) = error.downcast_ref::<NoReplay>() {
+            Self::of(if matches!(none, NoReplay::Unknown(_)) { Code::NOT_FOUND } else { Code::CONFLICT }, none)
+        } else if let Some(plan) = error.downcast_ref::<PlanError>() {
+            Self::of(status_of_plan(plan), plan)
+        } else if let Some(conflict) = error.downcast_ref::<NotPaused>() {
+            Self::of(Code::CONFLICT, conflict)
+        } else if let Some(wrong) = error.downcast_ref::<CertificateQueryError>() {
+            Self::of(Code::BAD_REQUEST, wrong)
+        } else if let Some(wrong) = error.downcast_ref::<ScopeError>() {
+            Self::of(Code::BAD_REQUEST, wrong)
+        } else if let Some(wrong) = error.downcast_ref::<UnknownTarget>() {
+            Self::of(Code::BAD_REQUEST, wrong)
+        } else if let Some(ledger) = error.downcast_ref::<LedgerError>() {
+            Self::of_ledger(ledger)
+        } else if error.is::<InventoryError>() || error.is::<QueueError>() {
+            Self::new(Code::BAD_GATEWAY, format!("AWS could not be asked: {error:#}"))
+        } else {
+            tracing::error!(error = format!("{error:#}"), "a request failed");
+            Self::new(Code::INTERNAL_SERVER_ERROR, "the request failed; the log of the process says why")
+        }
+    }
+}
+
+fn status_of_plan(error: &PlanError) -> StatusCode {
+    match error {
+        PlanError::Unknown(_) => StatusCode::NOT_FOUND,
+        PlanError::Expired | PlanError::Unconfirmed(_) | PlanError::Nothing => StatusCode::CONFLICT,
+        PlanError::NoScope | PlanError::TooManyCertificates | PlanError::Successful => StatusCode::BAD_REQUEST,
+    }
+}
+
+impl Problem {
+    /// The ledger cannot answer, so nothing is known: never shown as zero.
+    fn of_ledger(error: &LedgerError) -> Self {
+        Self { title: "The ledger is unavailable".into(), ..Self::of(StatusCode::SERVICE_UNAVAILABLE, error) }
+    }
+}
+
+impl From<LedgerError> for Problem {
+    fn from(error: LedgerError) -> Self {
+        Self::of_ledger(&error)
+    }
+}
+
+macro_rules! from_rejection {
+    ($($rejection:ty),+) => {
+        $(impl From<$rejection> for Problem {
+            fn from(rejection: $rejection) -> Self {
+                Self::new(rejection.status(), rejection.body_text())
+            }
+        })+
+    };
+}
+
+from_rejection!(FormRejection, JsonRejection, PathRejection, QueryRejection);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.status, [(CONTENT_TYPE, "application/problem+json")], Json(self)).into_response()
+    }
+}
