@@ -17,4 +17,5 @@ pub mod resender;
 pub mod serve;
 pub mod single_flight;
 pub mod slots;
+pub mod throttles;
 pub mod worker;

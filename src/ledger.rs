@@ -5,8 +5,9 @@
 //!   being written twice, [`known`] finds certificates that are already registered;
 //! - queries for operators: [`batch`] counts, [`outcomes`] exports, [`certificate`] finds one certificate, [`missing`]
 //!   counts missing certificates from the [`queue_readings`], [`facts`] counts over the fleet, [`failures`] lists what
-//!   failed, [`workers`] holds the heartbeats, [`audit`] lists who did what;
-//! - parked and resent jobs: [`hold`], [`waiting`], [`replay`], [`quarantine`];
+//!   failed, [`history`] counts by the minute, [`workers`] holds the heartbeats, [`audit`] lists who did what;
+//! - parked and resent jobs: [`hold`], [`waiting`], [`replay`], [`quarantine`]; [`bulk_change`] plans and follows
+//!   changes of all that match;
 //! - AWS's side: [`target`] ties a target's name to its account, [`authority`] holds the CAs, [`rate_limit`] shares the
 //!   quota, [`drift`] compares the ledger with AWS;
 //! - upkeep: [`migrations`], [`prune`], [`server`].
@@ -20,6 +21,7 @@ pub mod announcement;
 pub mod audit;
 pub mod authority;
 pub mod batch;
+pub mod bulk_change;
 pub mod certificate;
 mod columns;
 mod connection;
@@ -28,6 +30,7 @@ pub mod drift;
 mod error;
 pub mod facts;
 pub mod failures;
+pub mod history;
 pub mod hold;
 pub mod known;
 pub mod migrations;

@@ -1,14 +1,16 @@
 //! This worker's heartbeat in the ledger, and the fleet-wide counts that it reads there.
 //!
 //! Every three seconds it reports host, version and open breakers, so that `muster status` and `muster doctor` can name
-//! what blocks the work. Then it reads the counts of the whole fleet, which every worker exports alike.
+//! what blocks the work, and adds the throttled calls to the history. Then it reads the counts of the whole fleet, which
+//! every worker exports alike. Every ten minutes it deletes what the ledger no longer keeps.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::debug;
 
+use crate::engine::throttles::Throttles;
 use crate::health::board::Board;
 use crate::ledger::workers::Identity;
 use crate::ledger::{Ledger, LedgerError};
@@ -16,6 +18,10 @@ use crate::telemetry::metrics::Metrics;
 
 /// How often a worker reports. `workers::ALIVE_FOR` is four times as long.
 const EVERY: Duration = Duration::from_secs(3);
+
+/// How often a worker deletes what the ledger no longer keeps. Each time it deletes up to ten thousand minutes, many
+/// more than a worker adds meanwhile: two for each minute, target and operation.
+const TIDY_EVERY: Duration = Duration::from_mins(10);
 
 /// Reports this worker to the ledger.
 #[derive(Clone, Debug)]
@@ -26,6 +32,8 @@ pub struct Presence {
     pub ledger: Ledger,
     /// The board, whose open breakers and holds are reported.
     pub board: Board,
+    /// The throttled calls, which are written with each heartbeat.
+    pub throttles: Throttles,
     /// The metrics that export the fleet-wide counts.
     pub metrics: Arc<Metrics>,
 }
@@ -35,9 +43,10 @@ impl Presence {
     pub async fn run(self) {
         let mut beats = tokio::time::interval(EVERY);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tidied_at = None;
         loop {
             beats.tick().await;
-            if let Err(error) = self.beat().await {
+            if let Err(error) = self.beat(&mut tidied_at).await {
                 self.metrics.db_error(&error);
                 // The Postgres breaker logs at a higher level as soon as work is affected.
                 debug!(%error, "cannot report to the ledger");
@@ -45,10 +54,16 @@ impl Presence {
         }
     }
 
-    async fn beat(&self) -> Result<(), LedgerError> {
+    async fn beat(&self, tidied_at: &mut Option<Instant>) -> Result<(), LedgerError> {
         self.ledger.beat(&self.identity, &self.board.open()).await?;
+        self.throttles.write_to(&self.ledger).await?;
         self.ledger.count_missing().await?;
         self.metrics.fleet.show(&self.ledger.facts().await?);
+        if tidied_at.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
+            self.ledger.forget_minutes().await?;
+            self.ledger.forget_changes().await?;
+            *tidied_at = Some(Instant::now());
+        }
         Ok(())
     }
 }

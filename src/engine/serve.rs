@@ -29,6 +29,7 @@ use crate::engine::receiver::{Drained, Receiver};
 use crate::engine::recorder::{Finished, Recorder};
 use crate::engine::resender::Resender;
 use crate::engine::slots::{Lane, Slots};
+use crate::engine::throttles::Throttles;
 use crate::engine::worker::{Worker, WorkerParts};
 use crate::health::board::Board;
 use crate::intake::ca_folder::known_cas;
@@ -96,6 +97,7 @@ pub struct Connected<'a> {
     /// The board.
     pub board: Board,
     arrivals: Arrivals,
+    throttles: Throttles,
     identity: Arc<Identity>,
     essential: Essential,
     n_slots: usize,
@@ -122,8 +124,22 @@ impl<'a> Connected<'a> {
         let quotas = Quotas { ledger: &connections.ledger, board: &board, metrics: &metrics, essential: &essential };
         let pools = quotas.open(config, &connections.targets).await?;
         let slots = slots(n_slots, &connections, &pools);
-        let (arrivals, identity) = (Arrivals::default(), Arc::new(presence::identity()));
-        Ok(Self { config, connections, pools, metrics, slots, board, arrivals, identity, essential, n_slots, stop })
+        let (arrivals, throttles) = (Arrivals::default(), Throttles::default());
+        let identity = Arc::new(presence::identity());
+        Ok(Self {
+            config,
+            connections,
+            pools,
+            metrics,
+            slots,
+            board,
+            arrivals,
+            throttles,
+            identity,
+            essential,
+            n_slots,
+            stop,
+        })
     }
 
     /// Starts receiving.
@@ -141,6 +157,7 @@ impl<'a> Connected<'a> {
             slots: self.slots.clone(),
             ledger: self.connections.ledger.clone(),
             identity: Arc::clone(&self.identity),
+            throttles: self.throttles.clone(),
             stop: self.stop.clone(),
         };
         let worker = self.worker(finished_sender.clone(), running.jobs.clone())?;
@@ -208,6 +225,7 @@ impl<'a> Connected<'a> {
             board: self.board.clone(),
             retry: self.config.retry.policy(),
             recorder,
+            throttles: self.throttles.clone(),
             metrics: Arc::clone(&self.metrics),
             stop: self.stop.clone(),
             tasks,
@@ -262,6 +280,7 @@ impl<'a> Connected<'a> {
             identity: Arc::clone(&self.identity),
             ledger: self.connections.ledger.clone(),
             board: self.board.clone(),
+            throttles: self.throttles.clone(),
             metrics: Arc::clone(&self.metrics),
         }
     }

@@ -24,6 +24,7 @@ use crate::config::retry_policy::RetryPolicy;
 use crate::engine::recorder::{Finish, Finished};
 use crate::engine::single_flight::{Claim, Claimed, Join, SingleFlight};
 use crate::engine::slots::Delivery;
+use crate::engine::throttles::Throttles;
 use crate::health::board::Board;
 use crate::health::clock::Clock;
 use crate::ledger::{Ledger, LedgerError};
@@ -74,6 +75,8 @@ pub struct WorkerParts {
     pub retry: RetryPolicy,
     /// Takes finished deliveries.
     pub recorder: mpsc::Sender<Finished>,
+    /// Counts throttled calls for the history.
+    pub throttles: Throttles,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Stops the worker when cancelled: messages of jobs that have not started are released.

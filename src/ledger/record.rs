@@ -2,7 +2,8 @@
 //!
 //! Every process inserts, locks and counts in key order, so two of them with the same keys cannot deadlock: a
 //! transaction that inserts waits only for rows that others insert, one that locks only for rows that others lock.
-//! Counters change by what each row was before and after, so they always equal a count of the rows.
+//! Counters change by what each row was before and after, so they always equal a count of the rows. From the same comes
+//! the history.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,10 +14,11 @@ use super::announcement::announce;
 use super::authority::{release_issuers, write_authorities};
 use super::columns::{self, OwnedKey, owned_key, read_row};
 use super::counters::{CounterChanges, count};
+use super::history::{Before, MinuteTally, count_minute};
 use super::opening::hold;
 use super::queue_readings::mark_queues_not_empty;
 use super::row::{Row, RowKey, fold};
-use super::written::mark_page;
+use super::written::{Mark, mark_page};
 use super::{Ledger, LedgerError, Page, Quarantined, storable, word};
 use crate::runtime::crash_point;
 use muster_core::outcome::Status;
@@ -56,7 +58,8 @@ async fn write(db: &mut PgConnection, page: &Page) -> Result<(), LedgerError> {
     if !page.rows.is_empty() {
         let rows = fold(&page.rows);
         let changes = write_rows(db, &rows.iter().map(Cow::as_ref).collect::<Vec<_>>()).await?;
-        count(db, changes).await?;
+        count(db, changes.counters).await?;
+        count_minute(db, page.mark.map(Mark::writer), &changes.minute).await?;
         announce(db, &page.announced).await?;
         hold(db, page).await?;
         write_authorities(db, &page.authorities).await?;
@@ -65,15 +68,23 @@ async fn write(db: &mut PgConnection, page: &Page) -> Result<(), LedgerError> {
     mark_queues_not_empty(db).await
 }
 
-/// Inserts the new rows and merges the others into the existing ones. Returns the changes of the counters.
-async fn write_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<CounterChanges, LedgerError> {
-    let mut changes = CounterChanges::default();
+/// What a page changes besides its rows.
+#[derive(Default)]
+struct Changes<'a> {
+    counters: CounterChanges,
+    minute: MinuteTally<'a>,
+}
+
+/// Inserts the new rows and merges the others into the existing ones. Returns what is to be counted.
+async fn write_rows<'a>(db: &mut PgConnection, rows: &[&'a Row]) -> Result<Changes<'a>, LedgerError> {
+    let mut changes = Changes::default();
     let inserted = insert_rows(db, rows).await?;
     let inserted: HashSet<RowKey<'_>> =
         inserted.iter().map(|(b, t, o, s)| (b.as_str(), t.as_str(), (*o).into(), s)).collect();
     let (new, clashing): (Vec<&Row>, Vec<&Row>) = rows.iter().copied().partition(|row| inserted.contains(&row.key()));
     for row in new {
-        changes.appears(row);
+        changes.counters.appears(row);
+        changes.minute.note(row, None, row);
     }
     if !clashing.is_empty() {
         let existing = lock_rows(db, &clashing).await?;
@@ -83,11 +94,13 @@ async fn write_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<CounterChang
 }
 
 /// Merges new outcomes into existing rows. Both are in key order.
-fn merge(existing: Vec<(Row, Status)>, new: &[&Row], changes: &mut CounterChanges) -> Vec<Row> {
-    let join = |((mut row, status), new): ((Row, Status), &&Row)| {
-        changes.disappears(&row, status);
+fn merge<'a>(existing: Vec<(Row, Status)>, new: &[&'a Row], changes: &mut Changes<'a>) -> Vec<Row> {
+    let join = |((mut row, status), new): ((Row, Status), &&'a Row)| {
+        let before = Before::of(&row, status);
+        changes.counters.disappears(&row, status);
         row.absorb((*new).clone());
-        changes.appears(&row);
+        changes.counters.appears(&row);
+        changes.minute.note(new, Some(before), &row);
         row
     };
     existing.into_iter().zip(new).map(join).collect()

@@ -10,7 +10,7 @@ use super::{Ledger, LedgerError, is_local, migrations, options_of};
 use crate::config::database_settings::DatabaseSettings;
 
 /// The tables that a worker writes.
-const WRITTEN: [&str; 13] = [
+const WRITTEN: [&str; 15] = [
     "registrations",
     "batches",
     "batch_counters",
@@ -24,6 +24,8 @@ const WRITTEN: [&str; 13] = [
     "page_writers",
     "workers",
     "missing_counts",
+    "minute_counts",
+    "bulk_changes",
 ];
 
 /// How long a server may refuse connections at startup, and how often a connection is tried.

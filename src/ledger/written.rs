@@ -19,6 +19,13 @@ pub struct Marks {
     next: i64,
 }
 
+impl Mark {
+    /// Returns the random number of its writer.
+    pub(super) fn writer(self) -> i64 {
+        self.writer
+    }
+}
+
 impl Default for Marks {
     fn default() -> Self {
         Self { writer: fastrand::i64(..), next: 1 }

@@ -2,7 +2,9 @@
 
 mod authorities;
 mod batches;
+mod bulk_changes;
 mod commit;
+mod history;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 
 use crate::aws::queue::into_calls;
 use crate::engine::slots::Slots;
+use crate::engine::throttles::Throttles;
 use crate::ledger::Ledger;
 use crate::ledger::workers::Identity;
 use muster_core::format::{counted, span};
@@ -17,7 +18,7 @@ use muster_core::format::{counted, span};
 /// Maximum time for releasing held messages after the deadline.
 const RELEASE_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// Maximum time for removing this worker from the ledger.
+/// Maximum time for the last report of this worker to the ledger.
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The wait before a release is retried.
@@ -38,6 +39,8 @@ pub(super) struct Running {
     pub(super) ledger: Ledger,
     /// This worker's identity in the ledger.
     pub(super) identity: Arc<Identity>,
+    /// The throttled calls since the last heartbeat.
+    pub(super) throttles: Throttles,
 }
 
 impl Running {
@@ -72,10 +75,14 @@ impl Running {
         let _ = (&mut self.recorder).await;
     }
 
-    /// Removes this worker from the ledger, so that no one waits for its next heartbeat.
+    /// Removes this worker from the ledger, so that no one waits for its next heartbeat, and writes the last throttled
+    /// calls.
     async fn leave(&self) {
-        let left = tokio::time::timeout(LEAVE_TIME_MAX, self.ledger.leave(&self.identity)).await;
-        if !matches!(left, Ok(Ok(()))) {
+        let leave = async {
+            self.ledger.leave(&self.identity).await?;
+            self.throttles.write_to(&self.ledger).await
+        };
+        if !matches!(tokio::time::timeout(LEAVE_TIME_MAX, leave).await, Ok(Ok(()))) {
             debug!("cannot report to the ledger that this worker stopped; its missing heartbeats will show it");
         }
     }

@@ -41,6 +41,7 @@ impl Worker {
             drop(probe);
             if answer.kind() == Some(ErrorKind::Throttled) {
                 permits.throttled(&permit);
+                self.parts.throttles.note(&admitted.job.target, admitted.job.operation());
             }
             let is_open = self.parts.board.of(&admitted.job.target, admitted.job.operation()).open().is_some();
             match attempts.after(&answer, permits.successes(), is_open) {

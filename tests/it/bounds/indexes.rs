@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::ledger::row;
 
 /// Every variable-size value covered by an index: its table, the indexed expression, and what bounds it.
-const INDEXED: [(&str, &str, &str); 34] = [
+const INDEXED: [(&str, &str, &str); 37] = [
     ("authorities", "account", "12 digits"),
     ("authorities", "certificate_id", "32 bytes"),
     ("authorities", "region", "the settings"),
@@ -22,8 +22,11 @@ const INDEXED: [(&str, &str, &str); 34] = [
     ("batch_counters", "source", "a name"),
     ("batch_counters", "status", "a closed set"),
     ("batches", "batch", "a name"),
+    ("bulk_changes", "id", "32 hex digits"),
     ("holds", "hold", "a kind, a name and 64 hex digits"),
     ("listed", "certificate_id", "32 bytes"),
+    ("minute_counts", "operation", "a closed set"),
+    ("minute_counts", "target", "a name"),
     ("quarantine", "message_id", "SQS: 100 characters"),
     ("quarantine", "queue", "the settings"),
     ("queue_readings", "queue", "the settings"),

@@ -37,7 +37,7 @@ async fn at_version_11() -> Database {
 
 /// Undoes the migrations after `version`; of versions 8 and 9, only the record that they ran.
 async fn forget_steps_after(database: &Database, version: i64) {
-    const UNDO: [(i64, &str); 6] = [
+    const UNDO: [(i64, &str); 8] = [
         (10, "alter table replays drop column if exists n_not_sent"),
         (11, "drop table if exists page_writers"),
         (12, "alter table rate_limits drop column if exists good_rate"),
@@ -53,6 +53,8 @@ async fn forget_steps_after(database: &Database, version: i64) {
             alter table batches drop column if exists announced_at;
             alter table queue_readings drop column if exists n_messages, drop column if exists n_dead",
         ),
+        (18, "drop table if exists minute_counts"),
+        (19, "drop table if exists bulk_changes"),
     ];
     for (_, undo) in UNDO.into_iter().filter(|(step, _)| *step > version) {
         sqlx::raw_sql(undo).execute(&database.pool).await.unwrap();
