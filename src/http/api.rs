@@ -39,7 +39,7 @@ type Answer<T> = Result<Json<T>, Problem>;
         title = "Muster",
         description = "Registers device certificates with AWS IoT Core in bulk. Every endpoint needs a token with the role                        viewer; those that change something need the role operator.",
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem))
 )]
 struct Api;
 

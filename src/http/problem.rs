@@ -56,7 +56,7 @@ impl Problem {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    fn of<E: Advice>(status: StatusCode, error: &E) -> Self {
+    fn of<E: Advice + std::fmt::Display>(status: StatusCode, error: &E) -> Self {
         let hint = error.hint().map(Cow::into_owned);
         Self { hint, ..Self::new(status, error.to_string()) }
     }
@@ -112,6 +112,12 @@ impl Problem {
 impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         Self::of_ledger(&error)
+    }
+}
+
+impl From<CertificateQueryError> for Problem {
+    fn from(error: CertificateQueryError) -> Self {
+        Self::of(StatusCode::BAD_REQUEST, &error)
     }
 }
 

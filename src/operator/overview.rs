@@ -134,7 +134,8 @@ impl Overview {
     /// Describes what failed and what is missing.
     pub fn losses(&self) -> String {
         let failed = self.failed_last_day.map_or_else(|| "an unknown number".to_owned(), grouped);
-        let missing = self.missing.map_or_else(|| "missing not yet known".to_owned(), |n| format!("{} missing", grouped(n)));
+        let missing =
+            self.missing.map_or_else(|| "missing not yet known".to_owned(), |n| format!("{} missing", grouped(n)));
         format!("{failed} failed in the last 24 hours, {missing}")
     }
 }
@@ -160,8 +161,7 @@ fn current_rate(hour: &History) -> Option<f64> {
         hour.points.iter().find(|point| point.at == at).map_or(0, super::history::ChartPoint::n_outcomes)
     };
     let complete = (1..=MINUTES).rev().map(|n| now - minute * i32::try_from(n).unwrap_or(i32::MAX));
-    let counted: Vec<u64> =
-        complete.skip_while(|&at| outcomes(at - minute) == 0).map(outcomes).collect();
+    let counted: Vec<u64> = complete.skip_while(|&at| outcomes(at - minute) == 0).map(outcomes).collect();
     (!counted.is_empty()).then(|| counted.iter().sum::<u64>() as f64 / (counted.len() as f64 * 60.0))
 }
 

@@ -18,7 +18,10 @@ use crate::job::CertificateStatus;
 pub const ATTEMPTS_KEPT: usize = 10;
 
 /// The status of a job.
-#[derive(Clone, Copy, Debug, Display, EnumString, Eq, Hash, IntoStaticStr, PartialEq, VariantArray)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, Display, EnumString, Eq, Hash, IntoStaticStr, PartialEq, Serialize, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Status {
     /// AWS registered the certificate.

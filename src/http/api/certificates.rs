@@ -42,7 +42,11 @@ struct CertificateSearch {
     request_body = CertificateSearch,
     responses((status = OK, body = ShownCertificate), (status = "default", body = Problem))
 )]
-async fn search(_: Viewer, State(site): State<Site>, Body(search): Body<CertificateSearch>) -> Answer<ShownCertificate> {
+async fn search(
+    _: Viewer,
+    State(site): State<Site>,
+    Body(search): Body<CertificateSearch>,
+) -> Answer<ShownCertificate> {
     Ok(Json(look_up(&site.ledger, &CertificateQuery::of_text(&search.certificate)?).await?))
 }
 

@@ -92,7 +92,11 @@ impl ResumeRequest {
     post, path = "/resume", tag = "pauses", security(("operator" = [])), request_body = ResumeRequest,
     responses((status = OK, body = PauseResult), (status = "default", body = Problem))
 )]
-async fn resume(operator: Operator, State(site): State<Site>, Body(request): Body<ResumeRequest>) -> Answer<PauseResult> {
+async fn resume(
+    operator: Operator,
+    State(site): State<Site>,
+    Body(request): Body<ResumeRequest>,
+) -> Answer<PauseResult> {
     let scope = request.carry_out(&site, &operator).await?;
     Ok(Json(PauseResult { what: scope.to_string(), changed: true }))
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use strum::VariantArray;
 
 use super::frame::{Frame, PageResult, Section};
-use {Parts, number, number_or_unknown, time_or_none};
+use super::parts::{Parts, address, day, number, number_or_unknown, path, time_or_none};
 use crate::http::guard::Viewer;
 use crate::http::problem::Problem;
 use crate::http::request::Params;
@@ -32,7 +32,11 @@ pub(super) struct BatchesParams {
     until: String,
 }
 
-pub(super) async fn list(viewer: Viewer, State(site): State<Site>, Params(params): Params<BatchesParams>) -> PageResult {
+pub(super) async fn list(
+    viewer: Viewer,
+    State(site): State<Site>,
+    Params(params): Params<BatchesParams>,
+) -> PageResult {
     let listing = BatchListing::read(&site.ledger, &params.filter()?, params.before.as_ref(), LIMIT).await?;
     let frame = Frame { site: &site, identity: &viewer.0, section: Section::Batches };
     let content = html! {
@@ -125,7 +129,14 @@ impl BatchesParams {
     /// Returns the address of the next page, with the same filter.
     fn next(&self, before: &str) -> String {
         let Self { name, source, state, since, until, .. } = self;
-        let fields = [("before", before), ("name", name), ("source", source), ("state", state), ("since", since), ("until", until)];
+        let fields = [
+            ("before", before),
+            ("name", name),
+            ("source", source),
+            ("state", state),
+            ("since", since),
+            ("until", until),
+        ];
         address("/batches", &fields)
     }
 }

@@ -1,6 +1,5 @@
 //! What every page has: the navigation, the sentence on what is going on, and the time of the reading.
 
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 

@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use time::{Date, OffsetDateTime};
 use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 
 use crate::http::problem::Problem;
 use muster_core::format::{grouped, rfc3339, span};

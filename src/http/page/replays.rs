@@ -23,7 +23,11 @@ pub(super) struct ReplaysParams {
     before: Option<i64>,
 }
 
-pub(super) async fn list(viewer: Viewer, State(site): State<Site>, Params(params): Params<ReplaysParams>) -> PageResult {
+pub(super) async fn list(
+    viewer: Viewer,
+    State(site): State<Site>,
+    Params(params): Params<ReplaysParams>,
+) -> PageResult {
     // One more replay shows whether there is a next page.
     let mut found = replays::replays(&site.ledger, params.before, LIMIT + 1).await?;
     let has_more = found.len() > LIMIT as usize;

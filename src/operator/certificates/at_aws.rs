@@ -13,6 +13,7 @@ use crate::aws::registrar::inventory::DescribedCertificate;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::operator::reconcile::Inventory;
+use muster_core::account::Account;
 use muster_core::format::{printable, rfc3339};
 use muster_core::job::Name;
 use muster_core::rate::Rate;
@@ -76,7 +77,8 @@ async fn connect(config: &Config, ledger: &Ledger, target: &str) -> anyhow::Resu
     let rate = Rate::new(RATE).expect("the constant is a valid rate");
     let inventory = Inventory::connect(config, &name, rate).await;
     let inventory = inventory.with_context(|| format!("cannot use target `{target}`"))?;
-    ledger.check_target(target, &inventory.account().id, &inventory.account().region).await?;
+    let Account { id, region } = inventory.account().clone();
+    ledger.check_target(target, &id, &region).await?;
     Ok(inventory)
 }
 

@@ -81,7 +81,7 @@ impl Inventory {
         marker: Option<&str>,
     ) -> Result<ListedPage, InventoryError> {
         let operation = if ca.is_some() { "ListCertificatesByCA" } else { "ListCertificates" };
-        self.call(operation, async |registrar| registrar.list(ca, marker).await).await
+        self.call(operation, |registrar| async move { registrar.list(ca, marker).await }).await
     }
 
     /// Describes a device certificate; returns `None` if AWS does not have it.
@@ -89,21 +89,23 @@ impl Inventory {
     /// # Errors
     /// AWS denied or refused the call, or every attempt failed.
     pub async fn describe(&mut self, id: CertificateId) -> Result<Option<DescribedCertificate>, InventoryError> {
-        self.call("DescribeCertificate", async |registrar| registrar.describe(id).await).await
+        self.call("DescribeCertificate", |registrar| async move { registrar.describe(id).await }).await
     }
 
     /// Makes a call, with retries. A throttle slows all further calls and is not counted as a failed attempt.
-    async fn call<T>(
+    ///
+    /// `make` gets a client of its own: the future of an async closure over a reference could not move between threads.
+    async fn call<T, F: Future<Output = Result<T, CallError>>>(
         &mut self,
         operation: &'static str,
-        make: impl AsyncFn(&Registrar) -> Result<T, CallError>,
+        make: impl Fn(Registrar) -> F,
     ) -> Result<T, InventoryError> {
         let mut backoff = Backoff::new(self.waits.0, self.waits.1);
         let mut n_failed = 0;
         loop {
             self.pace.turn().await;
             self.n_calls += 1;
-            let error = match make(&self.registrar).await {
+            let error = match make(self.registrar.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
