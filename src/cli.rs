@@ -20,6 +20,7 @@ mod holds;
 mod layers;
 mod migrate;
 mod open_ledger;
+mod page;
 mod pause;
 mod progress;
 mod prune;
@@ -34,6 +35,7 @@ mod signals;
 mod status;
 mod stdout;
 mod talk;
+mod token;
 mod user;
 mod words;
 
@@ -66,6 +68,7 @@ struct Cli {
 enum Command {
     /// Receives jobs, registers their certificates and records each outcome.
     Serve(serve::Serve),
+    Page(page::PageCommand),
     Enqueue(enqueue::Enqueue),
     Status(status::StatusCommand),
     Show(show::ShowCommand),
@@ -82,6 +85,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Audit(audit::Audit),
     Prune(prune::Prune),
+    Token(token::TokenCommand),
     Demo(demo::Demo),
     /// Runs a local SQS and AWS IoT Core with the rules and quotas of AWS.
     Sandbox(sandbox::SandboxCommand),
@@ -122,6 +126,7 @@ async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
     telemetry::init(&filter, config.log.format);
     match cli.command {
         Command::Serve(serve) => serve.run(settings.config).await,
+        Command::Page(page) => page.run(config).await,
         Command::Enqueue(enqueue) => enqueue.run(config).await,
         Command::Status(status) => status.run(config).await,
         Command::Show(show) => show.run(config).await,
@@ -137,6 +142,7 @@ async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
         Command::Ca(ca) => ca.run(config).await,
         Command::Doctor(doctor) => doctor.run(&settings).await,
         Command::Audit(audit) => audit.run(config).await,
+        Command::Token(token) => token.run(),
         Command::Prune(prune) => prune.run(config).await,
         Command::Demo(demo) => demo.run().await,
         Command::Sandbox(sandbox) => sandbox.run(config).await,

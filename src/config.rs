@@ -11,6 +11,7 @@ pub mod access;
 pub(crate) mod command;
 pub mod database_settings;
 pub mod error;
+pub mod http;
 pub mod keys;
 pub mod layers;
 pub mod log;
@@ -34,6 +35,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use self::access::{Access, Credentials};
+use crate::config::http::HttpConfig;
 use crate::config::log::{LogFilter, LogFormat};
 use crate::config::probe_times::ProbeTimes;
 use crate::config::retry_policy::RetryPolicy;
@@ -70,6 +72,8 @@ pub struct Config {
     pub precheck: PrecheckConfig,
     /// The HTTP endpoint for metrics and health checks.
     pub admin: AdminConfig,
+    /// The ops page and its API.
+    pub http: HttpConfig,
     /// Logging, to standard error.
     pub log: LogConfig,
 }
@@ -271,6 +275,7 @@ impl DatabaseConfig {
             root_certificate: self.root_certificate.clone(),
             max_connections: self.max_connections,
             timeout: self.timeout.into(),
+            statement_timeout: None,
         }
     }
 }
@@ -329,6 +334,7 @@ impl Default for Config {
             breakers: BreakersConfig::default(),
             precheck: PrecheckConfig::default(),
             admin: AdminConfig::default(),
+            http: HttpConfig::default(),
             log: LogConfig::default(),
         }
     }

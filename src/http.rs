@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod api;
 pub mod guard;
+pub mod listener;
 pub mod page;
 pub mod problem;
 pub mod request;

@@ -10,6 +10,7 @@
 //!   changes of all that match;
 //! - AWS's side: [`target`] ties a target's name to its account, [`authority`] holds the CAs, [`rate_limit`] shares the
 //!   quota, [`drift`] compares the ledger with AWS;
+//! - the ops page: [`session`] holds its logins;
 //! - upkeep: [`migrations`], [`prune`], [`server`].
 //!
 //! Every operation, COMMIT included, has a client-side timeout: a server that stops in the middle of one never answers.
@@ -48,6 +49,7 @@ mod renewal;
 pub mod replay;
 pub mod row;
 pub mod server;
+pub mod session;
 pub mod target;
 pub mod waiting;
 pub mod workers;
@@ -94,10 +96,16 @@ impl Ledger {
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, LedgerError> {
         settings.reach().await?;
         let options = options_of(settings).await?;
+        let statement_timeout = settings.statement_timeout;
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.timeout)
-            .after_connect(|db, _| Box::pin(read_committed(db)))
+            .after_connect(move |db, _| {
+                Box::pin(async move {
+                    read_committed(db).await?;
+                    limit_statements(db, statement_timeout).await
+                })
+            })
             .connect_lazy_with(options);
         let renewal = Renewal::of(settings).map(Arc::new);
         let ledger = Self { pool, timeout: settings.timeout, renewal };
@@ -149,6 +157,14 @@ async fn read_committed(db: &mut PgConnection) -> Result<(), sqlx::Error> {
         select set_config('default_transaction_isolation', 'read committed', false)
         where current_setting('default_transaction_isolation') <> 'read committed'";
     sqlx::raw_sql(query).execute(db).await.map(drop)
+}
+
+/// Sets the longest time of one statement for the session, if there is one.
+async fn limit_statements(db: &mut PgConnection, timeout: Option<Duration>) -> Result<(), sqlx::Error> {
+    let Some(timeout) = timeout else { return Ok(()) };
+    let query = "-- limit_statements
+        select set_config('statement_timeout', $1, false)";
+    sqlx::query(query).bind(timeout.as_millis().to_string()).execute(db).await.map(drop)
 }
 
 /// Longest first wait, longest wait and number of attempts of an operation that conflicts with others.

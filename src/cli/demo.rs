@@ -14,6 +14,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
+use super::token::random_token;
 use super::{enqueue, exit, signals, stdout};
 use crate::engine::serve::Until;
 use crate::http::service::Service;
@@ -71,8 +72,10 @@ impl Demo {
         let manifest = Manifest::find(&self.paths)?;
         progress.say("starting Postgres and the sandbox");
         let ca = self.paths.is_empty().then(|| Ca::new("Muster demo CA"));
-        let stage = DemoStage::set_up(self.pg_bin.clone(), self.rate, ca, ca_pems).await?;
-        let result = self.run_on(&stage, manifest, &progress, &stop).await;
+        let token = random_token()?;
+        let tokens = format!("operator demo {token}");
+        let stage = DemoStage::set_up(self.pg_bin.clone(), self.rate, ca, ca_pems, &tokens).await?;
+        let result = self.run_on(&stage, manifest, &token, &progress, &stop).await;
         stage.tear_down().await?;
         result
     }
@@ -81,6 +84,7 @@ impl Demo {
         &self,
         stage: &DemoStage,
         manifest: Manifest,
+        token: &str,
         progress: &Progress,
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
@@ -91,11 +95,14 @@ impl Demo {
         let service_stop = stop.child_token();
         let service = Service::start(&stage.config, Until::Stopped, service_stop.clone()).await?;
         let metrics_address = service.admin_address();
+        let page = service.page_url().unwrap_or_default();
+        progress.say(&format!("the ops page is at {page} (token {token})"));
         let service = tokio::spawn(service.run());
         let result = self.watch_and_report(stage, own_files, progress, stop).await;
         if self.keep && result.is_ok() && !stop.is_cancelled() {
             progress.say(&format!(
-                "everything keeps running until Ctrl-C:\n  Postgres  {}\n  sandbox   {}\n  metrics   http://{}/metrics",
+                "everything keeps running until Ctrl-C:\n  ops page  {page} (token {token})\n  Postgres  {}\n  sandbox   {}\n  metrics   \
+                 http://{}/metrics",
                 stage.postgres.url(),
                 stage.sandbox.url(),
                 metrics_address.map_or_else(String::new, |address| address.to_string()),

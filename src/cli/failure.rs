@@ -12,6 +12,8 @@ use crate::aws::identity::IdentityError;
 use crate::aws::queue::QueueError;
 use crate::config::{ConfigError, UnknownTarget};
 use crate::health::fit::Misfit;
+use crate::http::guard::AccessError;
+use crate::http::listener::TlsError;
 use crate::ledger::LedgerError;
 use crate::operator::ca_registration::CaRegistrationError;
 use crate::operator::certificates::{CertificateQueryError, NothingKnown};
@@ -29,7 +31,8 @@ use muster_core::proof::ProofError;
 type Adviser = fn(&anyhow::Error) -> Option<&dyn Advice>;
 
 /// Every error type that gives advice: `anyhow` finds an error only by its type.
-const ADVISERS: [Adviser; 21] = [
+const ADVISERS: [Adviser; 23] = [
+    adviser::<AccessError>,
     adviser::<CaRegistrationError>,
     adviser::<CertificateQueryError>,
     adviser::<ConfigError>,
@@ -49,6 +52,7 @@ const ADVISERS: [Adviser; 21] = [
     adviser::<RecentBatches>,
     adviser::<ReconcileError>,
     adviser::<SelectionError>,
+    adviser::<TlsError>,
     adviser::<UnknownBatch>,
     adviser::<UnknownTarget>,
 ];

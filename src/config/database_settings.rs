@@ -16,4 +16,6 @@ pub struct DatabaseSettings {
     pub max_connections: u32,
     /// Maximum time for one operation, including the wait for a connection.
     pub timeout: Duration,
+    /// Maximum time of one statement, enforced by the server. `None`: its default.
+    pub statement_timeout: Option<Duration>,
 }

@@ -120,6 +120,16 @@ pub(super) fn masked_url<S: Serializer>(url: &SecretString, serializer: S) -> Re
     serializer.serialize_str(&mask(url.expose_secret()))
 }
 
+/// Serializes a secret without its value.
+pub(super) fn masked<S: Serializer>(_: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(MASK)
+}
+
+/// Returns whether a secret is not set.
+pub(super) fn is_empty(secret: &SecretString) -> bool {
+    secret.expose_secret().is_empty()
+}
+
 /// Replaces a secret.
 const MASK: &str = "***";
 

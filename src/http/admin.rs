@@ -16,7 +16,6 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use muster_core::trouble::BREAKER_LABELS;
@@ -24,6 +23,7 @@ use muster_core::trouble::BREAKER_LABELS;
 use crate::aws::queue::Queue;
 use crate::engine::slots::Slots;
 use crate::health::board::Board;
+use crate::http::listener::Listening;
 use crate::ledger::Ledger;
 use crate::runtime::shared_call::{RunResult, SharedCall};
 use crate::telemetry::metrics::Metrics;
@@ -59,13 +59,6 @@ pub struct Checks {
 /// How long `/readyz` waits for a check. A slower check is reported as failed and continues in the background.
 const PATIENCE: Duration = Duration::from_millis(800);
 
-/// A bound listener.
-#[derive(Debug)]
-pub struct Listening {
-    listener: TcpListener,
-    router: Router,
-}
-
 impl Admin {
     /// Binds the listener.
     ///
@@ -77,19 +70,7 @@ impl Admin {
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .with_state(self);
-        Ok(Listening { listener: TcpListener::bind(address).await?, router })
-    }
-}
-
-impl Listening {
-    /// Returns the address it listens on.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-
-    /// Serves requests forever; returns only if the listener fails.
-    pub async fn run(self) -> io::Result<()> {
-        axum::serve(self.listener, self.router).await
+        Listening::bind(address, router, None).await
     }
 }
 

@@ -21,6 +21,9 @@ use axum::routing::{get, post};
 
 use super::site::Site;
 
+pub(super) use frame::{document, problem_page};
+pub(super) use parts::address;
+
 /// Returns the routes of the page.
 pub fn routes() -> Router<Site> {
     Router::new()

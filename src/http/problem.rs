@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use axum::Json;
 use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -37,6 +37,9 @@ pub struct Problem {
     pub detail: String,
     /// What fixes it. Null: nothing in particular.
     pub hint: Option<String>,
+    /// A further header of the response.
+    #[serde(skip)]
+    pub header: Option<(HeaderName, HeaderValue)>,
 }
 
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -47,13 +50,19 @@ impl Problem {
     /// Creates a problem whose title is that of the status code.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").into();
-        Self { kind: "about:blank".into(), title, status, detail: detail.into(), hint: None }
+        Self { kind: "about:blank".into(), title, status, detail: detail.into(), hint: None, header: None }
     }
 
     /// Adds what fixes it.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Adds a header to the response.
+    #[must_use]
+    pub fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { header: Some((name, value)), ..self }
     }
 
     fn of<E: Advice + std::fmt::Display>(status: StatusCode, error: &E) -> Self {
@@ -134,7 +143,11 @@ macro_rules! from_rejection {
 from_rejection!(FormRejection, JsonRejection, PathRejection, QueryRejection);
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        (self.status, [(CONTENT_TYPE, "application/problem+json")], Json(self)).into_response()
+    fn into_response(mut self) -> Response {
+        let header = self.header.take();
+        let content_type = [(CONTENT_TYPE, "application/problem+json")];
+        let mut response = (self.status, content_type, Json(self)).into_response();
+        response.headers_mut().extend(header);
+        response
     }
 }

@@ -1,4 +1,4 @@
-//! The whole service: a worker and the listener for its metrics and health.
+//! The whole service: a worker, the listener for its metrics and health, and the one for the ops page.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::admin::{Admin, Listening};
+use super::admin::Admin;
+use super::listener::Listening;
+use super::site::Site;
 use crate::config::Config;
 use crate::engine::serve::{Connected, Engine, Until};
 use crate::telemetry::metrics::Metrics;
@@ -17,7 +19,10 @@ use crate::telemetry::metrics::Metrics;
 #[derive(Debug)]
 pub struct Service {
     engine: Engine,
-    listening: Option<Listening>,
+    /// The listener of metrics and health, if one is configured.
+    admin: Option<Listening>,
+    /// The listener of the ops page, if one is configured.
+    page: Option<Listening>,
     metrics: Arc<Metrics>,
 }
 
@@ -29,9 +34,10 @@ impl Service {
     /// A dependency is unreachable or unusable, the settings do not fit it, or the address cannot be bound.
     pub async fn start(config: &Config, until: Until, stop: CancellationToken) -> anyhow::Result<Self> {
         let connected = Connected::connect(config, stop).await?;
-        let listening = listen(&connected).await?;
+        let admin = listen(&connected).await?;
+        let page = Site::listen_beside_worker(config).await?;
         let metrics = Arc::clone(&connected.metrics);
-        Ok(Self { engine: connected.start(until)?, listening, metrics })
+        Ok(Self { engine: connected.start(until)?, admin, page, metrics })
     }
 
     /// Returns the metrics.
@@ -41,19 +47,28 @@ impl Service {
 
     /// Returns the address of metrics and health, if a listener is configured.
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.listening.as_ref().and_then(|listening| listening.address().ok())
+        self.admin.as_ref().and_then(|listening| listening.address().ok())
     }
 
-    /// Works until it is stopped, then drains. Serves metrics and health until it returns.
+    /// Returns the URL of the ops page, if a listener is configured.
+    pub fn page_url(&self) -> Option<String> {
+        self.page.as_ref().and_then(|listening| listening.url().ok())
+    }
+
+    /// Works until it is stopped, then drains. Serves metrics, health and the ops page until it
+    /// returns.
     ///
     /// # Errors
     /// Those of [`Engine::run`].
     pub async fn run(self) -> anyhow::Result<()> {
-        let mut listener = JoinSet::new();
-        if let Some(listening) = self.listening {
-            listener.spawn(listening.run());
+        let (mut listeners, stop) = (JoinSet::new(), CancellationToken::new());
+        for listening in [self.admin, self.page].into_iter().flatten() {
+            listeners.spawn(listening.run(stop.clone()));
         }
-        self.engine.run().await
+        let result = self.engine.run().await;
+        stop.cancel();
+        listeners.join_all().await;
+        result
     }
 }
 

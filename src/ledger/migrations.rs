@@ -19,7 +19,7 @@ use crate::runtime::causes;
 use muster_core::format::span;
 
 /// Version, name and text of every step in `migrations/`. A test compares this list with the folder.
-const STEPS: [(i64, &str, &str); 20] = [
+const STEPS: [(i64, &str, &str); 21] = [
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "recent_batches", include_str!("../../migrations/0002_recent_batches.sql")),
     (3, "holds", include_str!("../../migrations/0003_holds.sql")),
@@ -39,6 +39,7 @@ const STEPS: [(i64, &str, &str); 20] = [
     (17, "plain_comments", include_str!("../../migrations/0017_plain_comments.sql")),
     (18, "history", include_str!("../../migrations/0018_history.sql")),
     (19, "bulk_changes", include_str!("../../migrations/0019_bulk_changes.sql")),
+    (20, "sessions", include_str!("../../migrations/0020_sessions.sql")),
     (21, "failed_counters", include_str!("../../migrations/0021_failed_counters.sql")),
 ];
 

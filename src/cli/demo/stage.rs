@@ -34,12 +34,13 @@ pub(super) struct DemoStage {
 }
 
 impl DemoStage {
-    /// Starts everything; `ca_pems` are the CAs of the user's own certificates.
+    /// Starts everything; `ca_pems` are the CAs of the user's own certificates, `tokens` those of the ops page.
     pub(super) async fn set_up(
         bin_dir: Option<PathBuf>,
         rate: Rate,
         ca: Option<Ca>,
         ca_pems: Vec<String>,
+        tokens: &str,
     ) -> anyhow::Result<Self> {
         let postgres = Postgres::start(postgres::PostgresSettings { bin_dir, durable: true }).await?;
         let settings = muster_sandbox::SandboxSettings { rates: Rates::all(rate.per_second()), ..Default::default() };
@@ -59,6 +60,8 @@ impl DemoStage {
         config.queue.wait = Duration::from_secs(1).into();
         config.precheck.ca_folder = Some(ca_folder.path().to_owned());
         config.admin.listen = Some(([127, 0, 0, 1], 0).into());
+        config.http.listen = Some(([127, 0, 0, 1], 0).into());
+        config.http.tokens = tokens.into();
         config.targets.entry(DEFAULT_TARGET.to_owned()).or_default().rates.register_certificate = rate;
 
         let ledger = Ledger::connect(&config.database.settings()).await?;

@@ -4,7 +4,8 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
 use super::parts::{fix, time};
-use crate::http::guard::{Identity, Role};
+use crate::config::http::AccessRole;
+use crate::http::guard::Identity;
 use crate::http::problem::Problem;
 use crate::http::site::Site;
 use crate::operator::overview::{Overview, WorkState};
@@ -52,21 +53,30 @@ impl<E: Into<Problem>> From<E> for PageProblem {
 
 impl IntoResponse for PageProblem {
     fn into_response(self) -> Response {
-        let Problem { title, status, detail, hint, .. } = self.0;
-        let body = html! {
+        problem_page(self.0)
+    }
+}
+
+/// Shows a problem as a page.
+pub(in crate::http) fn problem_page(problem: Problem) -> Response {
+    let Problem { title, status, detail, hint, header, .. } = problem;
+    let body = html! {
+        main {
             h1 { (title) }
             p { (detail) }
             @if let Some(hint) = hint { p.hint { (fix(&hint)) } }
             p { a href="/" { "Overview" } }
-        };
-        (status, document(&title, html! {}, body)).into_response()
-    }
+        }
+    };
+    let mut response = (status, document(&title, html! {}, body)).into_response();
+    response.headers_mut().extend(header);
+    response
 }
 
 impl Frame<'_> {
     /// Returns whether the reader may change something.
     pub(super) fn may_change(&self) -> bool {
-        self.identity.role >= Role::Operator
+        self.identity.role >= AccessRole::Operator
     }
 
     /// Renders a page whose content refers to one reading of the ledger.
@@ -105,7 +115,7 @@ impl Frame<'_> {
                 }
                 div.who {
                     button #refresh type="button" hidden aria-pressed="false" { "Pause refresh" }
-                    span { (self.identity.who) " (" (self.identity.role) ")" }
+                    span { (self.identity.who) " (" (self.identity.role.to_string()) ")" }
                     @if self.identity.is_logged_in {
                         form action="/logout" method="post" { button.plain { "Log out" } }
                     }

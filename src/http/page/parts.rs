@@ -56,7 +56,7 @@ pub(super) fn path(text: &str) -> impl std::fmt::Display {
 }
 
 /// Returns an address with the fields that are not empty.
-pub(super) fn address(path: &str, fields: &[(&str, &str)]) -> String {
+pub(in crate::http) fn address(path: &str, fields: &[(&str, &str)]) -> String {
     let mut address = path.to_owned();
     for (i, (name, value)) in fields.iter().filter(|(_, value)| !value.is_empty()).enumerate() {
         address.push(if i == 0 { '?' } else { '&' });
