@@ -145,7 +145,7 @@ impl Ledger {
             returning cancelled_at is null";
         let alive_for = RUNNER_ALIVE_FOR.as_secs_f64();
         self.run(async |db| {
-            let query = sqlx::query_scalar(update).bind(id).bind(as_i64(n_done)).bind(as_i64(n_failed));
+            let query = sqlx::query_scalar(update).bind(storable(id)).bind(as_i64(n_done)).bind(as_i64(n_failed));
             Ok(query.bind(alive_for).fetch_optional(db).await? == Some(true))
         })
         .await
@@ -157,7 +157,7 @@ impl Ledger {
             update bulk_changes
             set replay = $2
             where id = $1 and begun_at is not null";
-        self.run(async |db| Ok(sqlx::query(update).bind(id).bind(replay).execute(db).await.map(drop)?)).await
+        self.run(async |db| Ok(sqlx::query(update).bind(storable(id)).bind(replay).execute(db).await.map(drop)?)).await
     }
 
     /// Cancels a change that was begun: its process stops at its next report. What is done stays done. Returns whether
@@ -170,7 +170,7 @@ impl Ledger {
             returning action, n_done";
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
-            let query = sqlx::query_as(update).bind(id).bind(storable(who));
+            let query = sqlx::query_as(update).bind(storable(id)).bind(storable(who));
             let cancelled: Option<(String, i64)> = query.fetch_optional(&mut *transaction).await?;
             let Some((action, n_done)) = cancelled else { return Ok(false) };
             let (what, detail) = (format!("change {id}"), json!({ "cancelled": action, "done": n_done }));
@@ -189,7 +189,7 @@ impl Ledger {
             where id = $1 and begun_at is not null and ended_at is null";
         let result = result.map(|value| storable_json(value.to_string()));
         self.run(async |db| {
-            let query = sqlx::query(update).bind(id).bind(&result).bind(error.map(storable));
+            let query = sqlx::query(update).bind(storable(id)).bind(&result).bind(error.map(storable));
             Ok(query.execute(db).await.map(drop)?)
         })
         .await
@@ -207,7 +207,8 @@ impl Ledger {
             limit $2"
         );
         self.run(async |db| {
-            let rows = sqlx::query(AssertSqlSafe(query)).bind(before).bind(i64::from(n)).fetch_all(db).await?;
+            let rows =
+                sqlx::query(AssertSqlSafe(query)).bind(before.map(storable)).bind(i64::from(n)).fetch_all(db).await?;
             rows.iter().map(read).collect()
         })
         .await
@@ -251,7 +252,7 @@ const SELECT: &str = "
 
 async fn change(db: &mut PgConnection, id: &str) -> Result<Option<BulkChange>, LedgerError> {
     let query = format!("-- change\n{SELECT} where id = $1");
-    sqlx::query(AssertSqlSafe(query)).bind(id).fetch_optional(db).await?.as_ref().map(read).transpose()
+    sqlx::query(AssertSqlSafe(query)).bind(storable(id)).fetch_optional(db).await?.as_ref().map(read).transpose()
 }
 
 fn read(row: &PgRow) -> Result<BulkChange, LedgerError> {

@@ -23,8 +23,12 @@ pub enum Begin {
 }
 
 impl Ledger {
-    /// Begins a planned change. Of several calls for one plan, exactly one gets [`Begin::Begun`], and only with its
-    /// commit is the change in the audit.
+    /// Begins a planned change and records it in the audit. Of several calls for one plan, at most one gets
+    /// [`Begin::Begun`].
+    ///
+    /// # Errors
+    /// After an error nothing began, unless the COMMIT was in doubt. A change that began without its caller knowing
+    /// counts as interrupted after [`RUNNER_ALIVE_FOR`]: nobody carries it out.
     pub async fn begin_change(&self, id: &str, who: &str) -> Result<Begin, LedgerError> {
         let claim = "-- begin_change
             update bulk_changes
@@ -33,7 +37,7 @@ impl Ledger {
         let seconds = [RUNNER_ALIVE_FOR, PLAN_VALID_FOR].map(|time| time.as_secs_f64());
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
-            let query = sqlx::query(claim).bind(id).bind(storable(who)).bind(seconds[0]).bind(seconds[1]);
+            let query = sqlx::query(claim).bind(storable(id)).bind(storable(who)).bind(seconds[0]).bind(seconds[1]);
             let is_ours = query.execute(&mut *transaction).await?.rows_affected() == 1;
             let Some(change) = change(&mut transaction, id).await? else { return Ok(Begin::Unknown) };
             if !is_ours {

@@ -60,7 +60,9 @@ async fn a_plan_is_read_back_as_it_was_planned() {
     assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
     assert_ne!(id, planned(&ledger).await);
     assert!(ledger.audit_entries(None, 10).await.unwrap().is_empty(), "a plan changes nothing");
-    assert_eq!(ledger.change("no such id").await.unwrap(), None);
+    for unknown in ["no such id", "\0", ""] {
+        assert_eq!(ledger.change(unknown).await.unwrap(), None);
+    }
 }
 
 #[tokio::test]
