@@ -11,7 +11,7 @@ use crate::http::site::Site;
 
 /// Serves the ops page and its API without a worker.
 ///
-/// `muster serve` has the page too, at `http.listen` (http://127.0.0.1:9465/ by default). This command runs it alone, for
+/// `muster serve` has the page too, at `http.listen` (127.0.0.1:9465 by default). This command runs it alone, for
 /// example next to the ledger. Without tokens it can be read from this machine and changes nothing; `muster token`
 /// prints one. Runs until Ctrl-C.
 #[derive(Args, Debug)]

@@ -43,7 +43,7 @@ type Answer<T> = Result<Json<T>, Problem>;
 )]
 struct Api;
 
-/// Returns the routes and the OpenAPI document that describes them.
+/// Returns the routes and the `OpenAPI` document that describes them.
 pub fn routes() -> (Router<Site>, Document) {
     let (router, document) = OpenApiRouter::with_openapi(Api::openapi())
         .nest(

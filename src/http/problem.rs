@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use axum::Json;
 use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -26,9 +26,9 @@ use muster_core::advice::Advice;
 pub struct Problem {
     /// A name of the kind of problem; `about:blank`: the title says it all.
     #[serde(rename = "type")]
-    pub kind: Cow<'static, str>,
+    pub kind: &'static str,
     /// The kind of problem, for people.
-    pub title: Cow<'static, str>,
+    pub title: &'static str,
     /// The HTTP status code.
     #[serde(serialize_with = "as_number")]
     #[schema(value_type = u16)]
@@ -37,11 +37,11 @@ pub struct Problem {
     pub detail: String,
     /// What fixes it. Null: nothing in particular.
     pub hint: Option<String>,
-    /// A further header of the response.
-    #[serde(skip)]
-    pub header: Option<(HeaderName, HeaderValue)>,
+    /// After how many seconds to try again. Null: it makes no difference.
+    pub retry_after: Option<u64>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
@@ -49,8 +49,8 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
 impl Problem {
     /// Creates a problem whose title is that of the status code.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        let title = status.canonical_reason().unwrap_or("Error").into();
-        Self { kind: "about:blank".into(), title, status, detail: detail.into(), hint: None, header: None }
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self { kind: "about:blank", title, status, detail: detail.into(), hint: None, retry_after: None }
     }
 
     /// Adds what fixes it.
@@ -59,10 +59,10 @@ impl Problem {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// Adds a header to the response.
+    /// Adds after how many seconds to try again.
     #[must_use]
-    pub fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+    pub fn with_retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     fn of<E: Advice + std::fmt::Display>(status: StatusCode, error: &E) -> Self {
@@ -114,7 +114,7 @@ fn status_of_plan(error: &PlanError) -> StatusCode {
 impl Problem {
     /// The ledger cannot answer, so nothing is known: never shown as zero.
     fn of_ledger(error: &LedgerError) -> Self {
-        Self { title: "The ledger is unavailable".into(), ..Self::of(StatusCode::SERVICE_UNAVAILABLE, error) }
+        Self { title: "The ledger is unavailable", ..Self::of(StatusCode::SERVICE_UNAVAILABLE, error) }
     }
 }
 
@@ -143,11 +143,18 @@ macro_rules! from_rejection {
 from_rejection!(FormRejection, JsonRejection, PathRejection, QueryRejection);
 
 impl IntoResponse for Problem {
-    fn into_response(mut self) -> Response {
-        let header = self.header.take();
+    fn into_response(self) -> Response {
+        let retry_after = self.retry_after;
         let content_type = [(CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, content_type, Json(self)).into_response();
-        response.headers_mut().extend(header);
+        add_retry_after(&mut response, retry_after);
         response
+    }
+}
+
+/// Adds the header `Retry-After`.
+pub(super) fn add_retry_after(response: &mut Response, seconds: Option<u64>) {
+    if let Some(seconds) = seconds {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
 }

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::ledger::history::HistoryPoint;
+use crate::ledger::rate_limit::RateReport;
 use crate::ledger::{Ledger, LedgerError};
 
 /// The time that a chart covers.
@@ -54,7 +55,7 @@ pub struct History {
     pub began_at: Option<OffsetDateTime>,
     /// The points with anything to count, the oldest first.
     pub points: Vec<ChartPoint>,
-    /// The quota of all targets, in calls per second.
+    /// The quota of all targets, in calls per second; of each target the highest.
     pub quota: f64,
 }
 
@@ -98,9 +99,20 @@ impl History {
             point_seconds: point.as_secs(),
             began_at: ledger.history_began().await?,
             points: over_targets(&points),
-            quota: ledger.all_rate_reports().await?.iter().map(|rate| rate.ceiling).sum(),
+            quota: quota(&ledger.all_rate_reports().await?),
         })
     }
+}
+
+/// Returns the quota of all targets, in calls per second. Of a target only the highest one counts: the quota of a few CA
+/// registrations does not speed up the devices.
+fn quota(rates: &[RateReport]) -> f64 {
+    let mut targets: BTreeMap<&str, f64> = BTreeMap::new();
+    for rate in rates {
+        let highest = targets.entry(&rate.target).or_default();
+        *highest = highest.max(rate.ceiling);
+    }
+    targets.values().sum()
 }
 
 /// Sums the points of all targets and operations.

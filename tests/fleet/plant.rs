@@ -84,6 +84,7 @@ fn settings(folder: &Path, sites: &[Site], database: &str, arguments: &Arguments
          queue = {{ name = '{QUEUE}', wait = '1s' }}\n\
          database = {{ url = '{database}', max_connections = {connections} }}\n\
          admin = {{ listen = '127.0.0.1:0' }}\n\
+         http = {{ listen = 'off' }}\n\
          worker = {{ slots = {SLOTS} }}\n\
          precheck = {{ ca_folder = '{}' }}\n",
         sites[0].sandbox.url(),

@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("quota", &["runtime", "ledger", "telemetry", "health"]),
     ("engine", &["config", "runtime", "ledger", "aws", "telemetry", "health", "intake", "quota"]),
     ("operator", &["config", "runtime", "ledger", "aws", "telemetry", "health", "intake", "quota"]),
-    ("http", &["config", "runtime", "ledger", "aws", "telemetry", "health", "engine"]),
+    ("http", &["config", "runtime", "ledger", "aws", "telemetry", "health", "engine", "operator"]),
     ("cli", &["config", "runtime", "ledger", "aws", "telemetry", "health", "intake", "engine", "operator", "http"]),
 ];
 

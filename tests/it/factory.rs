@@ -81,6 +81,7 @@ impl Factory {
         config.queue.wait = Duration::from_secs(1).into();
         config.precheck.ca_folder = Some(folder.path().join("cas"));
         config.admin.listen = Some(([127, 0, 0, 1], 0).into());
+        config.http.listen = None;
         let probe = PROBE_EVERY.into();
         config.breakers = BreakersConfig { target_probe: probe, issuer_probe: probe, batch_probe: probe };
         config.targets.get_mut("default").unwrap().rates.register_certificate = Rate::new(rate).unwrap();

@@ -37,6 +37,7 @@ async fn every_job_against_moto_fails_with_id_mismatch() {
     config.queue.name = "jobs".to_owned();
     config.queue.wait = Duration::from_secs(1).into();
     config.admin.listen = None;
+    config.http.listen = None;
     config.targets.get_mut("default").unwrap().rates.register_certificate = Rate::new(100.0).unwrap();
 
     let attributes = QueueAttributes {

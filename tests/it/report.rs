@@ -96,7 +96,7 @@ async fn a_report_shows_the_outcomes_and_its_author() {
         outcome("parked", "issuer_inactive", 1),
     ];
     assert_eq!(report["ends"], json!(outcomes));
-    let source = |source: Option<&str>, good, failed, parked| json!({ "source": source, "good": good, "failed": failed, "parked": parked });
+    let source = |source: Option<&str>, n, failed, parked| json!({ "source": source, "succeeded": n, "good": n, "failed": failed, "parked": parked });
     assert_eq!(report["sources"], json!([source(None, 0, 0, 1), source(Some("line-1"), 3, 1, 0)]));
     assert!(report["made_by"].as_str().unwrap().contains('@'), "{report}");
 

@@ -229,6 +229,7 @@ fn write_settings(folder: &Path, sandbox: &str, database: &str, cas: &Cas) {
          queue = {{ name = 'jobs', wait = '1s' }}\n\
          database = {{ url = '{database}', timeout = '2s' }}\n\
          admin = {{ listen = '127.0.0.1:0' }}\n\
+         http = {{ listen = 'off' }}\n\
          worker = {{ slots = {SLOTS}, attempt_timeout = '2s', drain_deadline = '{}s' }}\n\
          breakers = {{ target_probe = '500ms', issuer_probe = '1s', batch_probe = '1s' }}\n\
          retry = {{ first_wait = '50ms', max_wait = '1s' }}\n\

@@ -50,7 +50,7 @@ async fn search(
     Ok(Json(look_up(&site.ledger, &CertificateQuery::of_text(&search.certificate)?).await?))
 }
 
-/// The same, and what AWS says now, at each target that the ledger names. Costs one DescribeCertificate call each.
+/// The same, and what AWS says now, at each target that the ledger names. Costs one `DescribeCertificate` call each.
 #[utoipa::path(
     post, path = "/certificates/{certificate}/describe", tag = "certificates", security(("viewer" = [])),
     params(("certificate" = String, Path, description = "Its id, its serial number, or the producer's name for the device")),

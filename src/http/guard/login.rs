@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::header::{RETRY_AFTER, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
@@ -120,7 +120,7 @@ pub(super) fn too_many(wait: Duration) -> Problem {
     let seconds = wait.as_secs() + 1;
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many failed logins")
         .with_hint(format!("wait {seconds} s"))
-        .with_header(RETRY_AFTER, seconds.into())
+        .with_retry_after(seconds)
 }
 
 /// Returns a path of this site, whatever was asked for: never another site.
@@ -151,7 +151,7 @@ fn page(rules: &Rules, peer: Peer, next: &str, problem: Option<&str>) -> Markup 
             }
         }
     };
-    document("Log in", html! {}, content)
+    document("Log in", &html! {}, &content)
 }
 
 #[cfg(test)]

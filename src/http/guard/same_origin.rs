@@ -19,11 +19,9 @@ pub(super) fn is_same_origin(headers: &HeaderMap, host: &Authority, is_https: bo
     let own = format!("{}://{host}", if is_https { "https" } else { "http" });
     let fetch_site = one(headers, SEC_FETCH_SITE);
     let origin = one(headers, ORIGIN.as_str());
-    let origin_fits = |origin: &str| origin.eq_ignore_ascii_case(&own);
     match (fetch_site, origin) {
-        (Some(Ok("same-origin")), Some(Ok(origin))) => origin_fits(origin),
+        (Some(Ok("same-origin")) | None, Some(Ok(origin))) => origin.eq_ignore_ascii_case(&own),
         (Some(Ok("same-origin")), None) => true,
-        (None, Some(Ok(origin))) => origin_fits(origin),
         _ => false,
     }
 }

@@ -45,5 +45,5 @@ pub(super) async fn list(viewer: Viewer, State(site): State<Site>, Params(params
             p { a rel="next" href={ "/audit?before=" (last.id) } { "Earlier entries" } }
         }
     };
-    frame.render("Audit", content).await
+    frame.render("Audit", &content).await
 }

@@ -31,7 +31,7 @@ pub(super) async fn show(viewer: Viewer, State(site): State<Site>, PathOf(batch)
         section #sources data-live { (sources(&report.sources)) }
         @if frame.may_change() { (actions(&batch)) }
     };
-    frame.render(&format!("Batch {batch}"), content).await
+    frame.render(&format!("Batch {batch}"), &content).await
 }
 
 pub(super) async fn failures(
@@ -53,7 +53,7 @@ pub(super) async fn failures(
         }
         @if frame.may_change() { (replay_form(batch.as_str(), params.code.as_str())) }
     };
-    frame.render(&format!("{batch}: {}", params.code), content).await
+    frame.render(&format!("{batch}: {}", params.code), &content).await
 }
 
 fn progress(report: &BatchReport) -> Markup {
@@ -68,7 +68,7 @@ fn progress(report: &BatchReport) -> Markup {
         is_missing: report.missing.is_some_and(|n| n > 0),
     };
     html! {
-        p { (report.headline()) "." }
+        p { (sentence(&report.headline())) }
         (parts.bar())
         dl.numbers {
             div { dt { "announced" } dd { (number_or_unknown(report.announced)) } }
@@ -89,6 +89,12 @@ fn progress(report: &BatchReport) -> Markup {
             p { (number(report.status_differs)) " of them have another status at AWS than requested, or an unknown one." }
         }
     }
+}
+
+/// Makes a sentence of a headline.
+fn sentence(headline: &str) -> String {
+    let mut letters = headline.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 fn groups(report: &BatchReport, groups: &[FailureGroup], may_change: bool) -> Markup {

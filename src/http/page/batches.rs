@@ -47,7 +47,7 @@ pub(super) async fn list(
         }
         @if let Some(next) = &listing.next { p { a rel="next" href=(params.next(next)) { "Older batches" } } }
     };
-    frame.render("Batches", content).await
+    frame.render("Batches", &content).await
 }
 
 fn form(params: &BatchesParams) -> Markup {

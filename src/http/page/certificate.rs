@@ -50,7 +50,7 @@ pub(super) async fn search_form(
             button { "Find" }
         }
     };
-    Ok(frame.render("Find a certificate", content).await?.into_response())
+    Ok(frame.render("Find a certificate", &content).await?.into_response())
 }
 
 #[derive(Debug, Deserialize)]
@@ -80,7 +80,7 @@ async fn render(viewer: &Viewer, site: &Site, text: &str, shown: &ShownCertifica
             button { "Ask AWS what it knows now" }
         }
     };
-    frame.render("Certificate", content).await
+    frame.render("Certificate", &content).await
 }
 
 fn certificate(known: &KnownCertificate) -> Markup {

@@ -46,5 +46,5 @@ pub(super) async fn list(viewer: Viewer, State(site): State<Site>) -> PageResult
             }
         }
     };
-    frame.render("Failures", content).await
+    frame.render("Failures", &content).await
 }

@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::parts::{fix, time};
 use crate::config::http::AccessRole;
 use crate::http::guard::Identity;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, add_retry_after};
 use crate::http::site::Site;
 use crate::operator::overview::{Overview, WorkState};
 
@@ -59,7 +59,7 @@ impl IntoResponse for PageProblem {
 
 /// Shows a problem as a page.
 pub(in crate::http) fn problem_page(problem: Problem) -> Response {
-    let Problem { title, status, detail, hint, header, .. } = problem;
+    let Problem { title, status, detail, hint, retry_after, .. } = problem;
     let body = html! {
         main {
             h1 { (title) }
@@ -68,8 +68,8 @@ pub(in crate::http) fn problem_page(problem: Problem) -> Response {
             p { a href="/" { "Overview" } }
         }
     };
-    let mut response = (status, document(&title, html! {}, body)).into_response();
-    response.headers_mut().extend(header);
+    let mut response = (status, document(title, &html! {}, &body)).into_response();
+    add_retry_after(&mut response, retry_after);
     response
 }
 
@@ -80,13 +80,13 @@ impl Frame<'_> {
     }
 
     /// Renders a page whose content refers to one reading of the ledger.
-    pub(super) async fn render(&self, title: &str, content: Markup) -> PageResult {
+    pub(super) async fn render(&self, title: &str, content: &Markup) -> PageResult {
         let overview = Overview::read(&self.site.ledger).await?;
         Ok(self.render_with(title, &overview, content))
     }
 
     /// Renders a page with an overview that was already read.
-    pub(super) fn render_with(&self, title: &str, overview: &Overview, content: Markup) -> Markup {
+    pub(super) fn render_with(&self, title: &str, overview: &Overview, content: &Markup) -> Markup {
         let body = html! {
             (status_line(overview))
             main { (content) }
@@ -95,7 +95,7 @@ impl Frame<'_> {
                 span #stale role="status" hidden { "This page could not be refreshed: the numbers are old." }
             }
         };
-        document(title, self.header(), body)
+        document(title, &self.header(), &body)
     }
 
     fn header(&self) -> Markup {
@@ -158,7 +158,7 @@ fn status_line(overview: &Overview) -> Markup {
 }
 
 /// A complete document.
-pub(in crate::http) fn document(title: &str, header: Markup, body: Markup) -> Markup {
+pub(in crate::http) fn document(title: &str, header: &Markup, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {

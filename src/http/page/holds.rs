@@ -27,7 +27,7 @@ pub(super) async fn list(viewer: Viewer, State(site): State<Site>) -> PageResult
             }
         }
     };
-    frame.render("Holds", content).await
+    frame.render("Holds", &content).await
 }
 
 fn held(hold: &HoldLine, may_change: bool) -> Markup {

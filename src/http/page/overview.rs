@@ -38,7 +38,7 @@ pub(super) async fn show(viewer: Viewer, State(site): State<Site>, Query(params)
         (held(&holds))
         @if frame.may_change() { (pause_form()) }
     };
-    Ok(frame.render_with("Overview", &overview, content))
+    Ok(frame.render_with("Overview", &overview, &content))
 }
 
 fn numbers(overview: &Overview) -> Markup {

@@ -43,7 +43,7 @@ pub(super) async fn list(
             p { a rel="next" href={ "/replays?before=" (last.replay) } { "Earlier replays" } }
         }
     };
-    frame.render("Replays", content).await
+    frame.render("Replays", &content).await
 }
 
 fn table(found: &[ReplayReport]) -> Markup {
@@ -120,7 +120,7 @@ pub(super) async fn confirm(operator: Operator, State(site): State<Site>, PathOf
         p { code { (shortened(plan.filter.get())) } }
         p { "Planned by " (plan.planned_by) ". It can be started until " (time(plan.valid_until)) "." }
     };
-    frame.render("Plan of a replay", content).await
+    frame.render("Plan of a replay", &content).await
 }
 
 fn forecast(plan: &ReplayPlan) -> Markup {
@@ -193,7 +193,7 @@ pub(super) async fn show(viewer: Viewer, State(site): State<Site>, PathOf(number
         h2 { "Selection" }
         p { code { (shortened(report.filter.get())) } }
     };
-    frame.render(&format!("Replay {number}"), content).await
+    frame.render(&format!("Replay {number}"), &content).await
 }
 
 fn progress(report: &ReplayReport) -> Markup {

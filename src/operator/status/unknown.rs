@@ -47,6 +47,7 @@ impl UnknownBatch {
     }
 
     /// Adds to the hint what else the command can do.
+    #[must_use]
     pub fn with_alternative(self, alternative: &'static str) -> Self {
         Self { alternative: Some(alternative), ..self }
     }

@@ -16,7 +16,7 @@ async fn an_empty_ledger_lists_no_cas() {
     let setup = Setup::new().await;
     let (code, stdout, _) = setup.ca("list").await;
     assert_eq!((code, stdout.as_str()), (Some(0), "The ledger has no registered CA.\n"));
-    let nothing = json!({ "registered": [], "waited_for": [], "not_in": [] });
+    let nothing = json!({ "registered": [], "waited_for": [], "failed_cas": [], "not_in": [] });
     assert_eq!(setup.listed("list --json").await, nothing);
 }
 
