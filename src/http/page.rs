@@ -12,6 +12,7 @@ mod chart;
 mod failures;
 mod frame;
 mod holds;
+mod messages;
 mod overview;
 mod parts;
 mod replays;
@@ -31,6 +32,7 @@ pub fn routes() -> Router<Site> {
         .route("/batches", get(batches::list))
         .route("/batches/{batch}", get(batch::show))
         .route("/batches/{batch}/failures", get(batch::failures))
+        .route("/batches/{batch}/failures.csv", get(batch::failures_csv))
         .route("/failures", get(failures::list))
         .route("/search", get(certificate::search_form).post(certificate::search))
         .route("/certificates/{certificate}", get(certificate::show))
@@ -44,6 +46,13 @@ pub fn routes() -> Router<Site> {
         .route("/replays/plans/{plan}", get(replays::confirm))
         .route("/replays/{number}", get(replays::show))
         .route("/replays/{number}/cancel", post(replays::cancel))
+        .route("/dead-letters", get(messages::dead_letters).post(messages::list_dead_letters))
+        .route("/quarantine", get(messages::quarantine))
+        .route("/changes", get(messages::changes).post(messages::start))
+        .route("/changes/plans", post(messages::plan))
+        .route("/changes/plans/{plan}", get(messages::confirm))
+        .route("/changes/{change}", get(messages::change))
+        .route("/changes/{change}/cancel", post(messages::cancel))
         .route("/audit", get(audit::list))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/live.js", get(assets::script))

@@ -18,16 +18,22 @@ pub(super) enum Section {
     Failures,
     Holds,
     Replays,
+    Dead,
+    Quarantine,
+    Changes,
     Audit,
     Search,
 }
 
-const SECTIONS: [(Section, &str, &str); 6] = [
+const SECTIONS: [(Section, &str, &str); 9] = [
     (Section::Overview, "/", "Overview"),
     (Section::Batches, "/batches", "Batches"),
     (Section::Failures, "/failures", "Failures"),
     (Section::Holds, "/holds", "Holds"),
     (Section::Replays, "/replays", "Replays"),
+    (Section::Dead, "/dead-letters", "Dead letters"),
+    (Section::Quarantine, "/quarantine", "Quarantine"),
+    (Section::Changes, "/changes", "Changes"),
     (Section::Audit, "/audit", "Audit"),
 ];
 
