@@ -7,6 +7,7 @@
 //! prints.
 
 pub mod audit_log;
+pub mod authorities;
 pub mod bulk;
 pub mod ca_registration;
 pub mod certificates;

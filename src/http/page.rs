@@ -7,6 +7,7 @@ mod assets;
 mod audit;
 mod batch;
 mod batches;
+mod cas;
 mod certificate;
 mod chart;
 mod failures;
@@ -38,6 +39,7 @@ pub fn routes() -> Router<Site> {
         .route("/certificates/{certificate}", get(certificate::show))
         .route("/certificates/{certificate}/describe", post(certificate::ask_aws))
         .route("/holds", get(holds::list))
+        .route("/cas", get(cas::list))
         .route("/holds/release", post(holds::release))
         .route("/pause", post(holds::pause))
         .route("/resume", post(holds::resume))

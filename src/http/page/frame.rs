@@ -17,6 +17,7 @@ pub(super) enum Section {
     Batches,
     Failures,
     Holds,
+    Cas,
     Replays,
     Dead,
     Quarantine,
@@ -25,11 +26,12 @@ pub(super) enum Section {
     Search,
 }
 
-const SECTIONS: [(Section, &str, &str); 9] = [
+const SECTIONS: [(Section, &str, &str); 10] = [
     (Section::Overview, "/", "Overview"),
     (Section::Batches, "/batches", "Batches"),
     (Section::Failures, "/failures", "Failures"),
     (Section::Holds, "/holds", "Holds"),
+    (Section::Cas, "/cas", "CAs"),
     (Section::Replays, "/replays", "Replays"),
     (Section::Dead, "/dead-letters", "Dead letters"),
     (Section::Quarantine, "/quarantine", "Quarantine"),
