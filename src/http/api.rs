@@ -14,16 +14,15 @@ pub(in crate::http) mod pauses;
 pub(in crate::http) mod replays;
 
 use axum::Json;
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::get;
+use axum::http::{Method, StatusCode};
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::guard::Viewer;
+use super::guard::{Route, Routes, Viewer};
 use super::problem::Problem;
 use super::site::Site;
+use crate::config::http::AccessRole;
 
 /// Where the API begins.
 pub const PREFIX: &str = "/api/v1";
@@ -45,7 +44,7 @@ type Answer<T> = Result<Json<T>, Problem>;
 struct Api;
 
 /// Returns the routes and the `OpenAPI` document that describes them.
-pub fn routes() -> (Router<Site>, Document) {
+pub fn routes() -> (Routes<Site>, Document) {
     let (router, document) = OpenApiRouter::with_openapi(Api::openapi())
         .nest(
             PREFIX,
@@ -62,7 +61,23 @@ pub fn routes() -> (Router<Site>, Document) {
         .split_for_parts();
     let served = document.clone();
     let openapi = async move |_: Viewer| Json(served.clone());
-    (router.route(&format!("{PREFIX}/openapi.json"), get(openapi)), document)
+    let routes = Routes::new().merge(router, listed(&document)).get(&format!("{PREFIX}/openapi.json"), openapi);
+    (routes, document)
+}
+
+/// Returns the routes that a document describes, each with the role that its `security` names.
+fn listed(document: &Document) -> Vec<Route> {
+    let described = serde_json::to_value(&document.paths).expect("paths are plain values");
+    let mut list = Vec::new();
+    for (path, operations) in described.as_object().into_iter().flatten() {
+        for (method, operation) in operations.as_object().into_iter().flatten() {
+            let Ok(method) = method.to_ascii_uppercase().parse::<Method>() else { continue };
+            let needs = ["viewer", "operator"].into_iter().find(|role| operation["security"][0].get(role).is_some());
+            let needs = needs.and_then(|role| role.parse::<AccessRole>().ok());
+            list.push(Route { method, path: path.clone(), needs });
+        }
+    }
+    list
 }
 
 /// Checks the size of a page; 50 if none is given.

@@ -18,44 +18,46 @@ mod overview;
 mod parts;
 mod replays;
 
-use axum::Router;
-use axum::routing::{get, post};
-
+use super::guard::Routes;
 use super::site::Site;
 
 pub(super) use frame::{document, problem_page};
 pub(super) use parts::address;
 
 /// Returns the routes of the page.
-pub fn routes() -> Router<Site> {
-    Router::new()
-        .route("/", get(overview::show))
-        .route("/batches", get(batches::list))
-        .route("/batches/{batch}", get(batch::show))
-        .route("/batches/{batch}/failures", get(batch::failures))
-        .route("/batches/{batch}/failures.csv", get(batch::failures_csv))
-        .route("/failures", get(failures::list))
-        .route("/search", get(certificate::search_form).post(certificate::search))
-        .route("/certificates/{certificate}", get(certificate::show))
-        .route("/certificates/{certificate}/describe", post(certificate::ask_aws))
-        .route("/holds", get(holds::list))
-        .route("/cas", get(cas::list))
-        .route("/holds/release", post(holds::release))
-        .route("/pause", post(holds::pause))
-        .route("/resume", post(holds::resume))
-        .route("/replays", get(replays::list).post(replays::start))
-        .route("/replays/plans", post(replays::plan))
-        .route("/replays/plans/{plan}", get(replays::confirm))
-        .route("/replays/{number}", get(replays::show))
-        .route("/replays/{number}/cancel", post(replays::cancel))
-        .route("/dead-letters", get(messages::dead_letters).post(messages::list_dead_letters))
-        .route("/quarantine", get(messages::quarantine))
-        .route("/changes", get(messages::changes).post(messages::start))
-        .route("/changes/plans", post(messages::plan))
-        .route("/changes/plans/{plan}", get(messages::confirm))
-        .route("/changes/{change}", get(messages::change))
-        .route("/changes/{change}/cancel", post(messages::cancel))
-        .route("/audit", get(audit::list))
-        .route("/assets/style.css", get(assets::style))
-        .route("/assets/live.js", get(assets::script))
+pub fn routes() -> Routes<Site> {
+    Routes::new()
+        .get("/", overview::show)
+        .get("/batches", batches::list)
+        .get("/batches/{batch}", batch::show)
+        .get("/batches/{batch}/failures", batch::failures)
+        .get("/batches/{batch}/failures.csv", batch::failures_csv)
+        .get("/failures", failures::list)
+        .get("/search", certificate::search_form)
+        .post("/search", certificate::search)
+        .get("/certificates/{certificate}", certificate::show)
+        .post("/certificates/{certificate}/describe", certificate::ask_aws)
+        .get("/holds", holds::list)
+        .post("/holds/release", holds::release)
+        .get("/cas", cas::list)
+        .post("/pause", holds::pause)
+        .post("/resume", holds::resume)
+        .get("/replays", replays::list)
+        .post("/replays", replays::start)
+        .post("/replays/plans", replays::plan)
+        .get("/replays/plans/{plan}", replays::confirm)
+        .get("/replays/{number}", replays::show)
+        .post("/replays/{number}/cancel", replays::cancel)
+        .get("/dead-letters", messages::dead_letters)
+        .post("/dead-letters", messages::list_dead_letters)
+        .get("/quarantine", messages::quarantine)
+        .get("/changes", messages::changes)
+        .post("/changes", messages::start)
+        .post("/changes/plans", messages::plan)
+        .get("/changes/plans/{plan}", messages::confirm)
+        .get("/changes/{change}", messages::change)
+        .post("/changes/{change}/cancel", messages::cancel)
+        .get("/audit", audit::list)
+        .get("/assets/style.css", assets::style)
+        .get("/assets/live.js", assets::script)
 }

@@ -159,8 +159,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let retry_after = self.retry_after;
         let content_type = [(CONTENT_TYPE, "application/problem+json")];
-        let mut response = (self.status, content_type, Json(self)).into_response();
+        let mut response = (self.status, content_type, Json(&self)).into_response();
         add_retry_after(&mut response, retry_after);
+        // Who reads it may need a page instead: `guard` decides that.
+        response.extensions_mut().insert(self);
         response
     }
 }

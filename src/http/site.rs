@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::http::{Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, StatusCode};
 use tracing::{info, warn};
 
-use super::guard::Gate;
+use super::guard::{Gate, Routes};
 use super::listener::{Listening, Tls};
 use super::problem::Problem;
 use super::{api, page};
@@ -46,7 +45,7 @@ impl Site {
         ledger.check_schema().await?;
         let gate = Gate::new(&config.http, address, ledger.clone())?;
         let site = Self { config: Arc::new(config.clone()), ledger };
-        let listening = Listening::bind(address, gate.protect(site.routes()), tls).await;
+        let listening = Listening::bind(address, gate.protect(site.router()), tls).await;
         let listening = listening.with_context(|| format!("cannot listen on {address}"))?;
         info!(url = listening.url()?, "ops page");
         Ok(Some(listening))
@@ -64,9 +63,14 @@ impl Site {
         }
     }
 
-    fn routes(self) -> Router {
-        let (api, _) = api::routes();
-        api.merge(page::routes()).fallback(not_found).method_not_allowed_fallback(wrong_method).with_state(self)
+    /// Returns every route with the role it needs, except those to log in and out.
+    pub fn routes() -> Routes<Self> {
+        page::routes().with(api::routes().0)
+    }
+
+    fn router(self) -> Router {
+        let router = Self::routes().into_router();
+        router.fallback(not_found).method_not_allowed_fallback(wrong_method).with_state(self)
     }
 }
 
@@ -85,15 +89,10 @@ fn is_in_use(error: &anyhow::Error) -> bool {
     cause.is_some_and(|cause| cause.kind() == ErrorKind::AddrInUse)
 }
 
-async fn not_found(uri: Uri) -> Response {
-    answer(uri.path(), Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
+async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address")
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> Response {
-    let detail = format!("{method} is not possible at this address");
-    answer(uri.path(), Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail))
-}
-
-fn answer(path: &str, problem: Problem) -> Response {
-    if path.starts_with("/api") { problem.into_response() } else { page::problem_page(problem) }
+async fn wrong_method(method: Method) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not possible at this address"))
 }

@@ -3,21 +3,22 @@
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tracing::warn;
 
 use super::session::{SessionId, cookie, no_cookie};
 use super::{Admitted, Gate, Peer, Rules};
-use crate::http::page::{document, problem_page};
+use crate::http::page::document;
 use crate::http::problem::Problem;
 use crate::http::request::{Fields, Params};
-use crate::ledger::audit::AuditAction;
 use crate::ledger::session::Session;
+
+/// Longest time for the body of a login: anybody may send one.
+const BODY_TIME_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -45,19 +46,18 @@ pub(super) async fn form(
 pub(super) async fn log_in(
     State(Gate(rules)): State<Gate>,
     Extension(admitted): Extension<Admitted>,
-    Fields(fields): Fields<LoginFields>,
-) -> Response {
-    match rules.log_in(admitted.peer, &fields).await {
-        Ok(id) => {
-            let cookie = id.cookie(rules.session, admitted.peer.is_https);
-            (AppendHeaders([(SET_COOKIE, cookie)]), Redirect::to(local(&fields.next))).into_response()
-        }
-        Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
-            let form = page(&rules, admitted.peer, &fields.next, Some(&problem.detail));
-            (StatusCode::UNAUTHORIZED, form).into_response()
-        }
-        Err(problem) => problem_page(problem),
-    }
+    request: Request,
+) -> Result<Response, Problem> {
+    let too_slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the login form did not arrive within 5 s");
+    let fields = tokio::time::timeout(BODY_TIME_MAX, Fields::from_request(request, &())).await.map_err(too_slow)?;
+    let Fields(fields): Fields<LoginFields> = fields?;
+    let peer = admitted.peer;
+    let Some(id) = rules.log_in(peer, fields.token.trim()).await? else {
+        let form = page(&rules, peer, &fields.next, Some("This token is not valid."));
+        return Ok((StatusCode::UNAUTHORIZED, form).into_response());
+    };
+    let cookie = id.cookie(rules.session, peer.is_https);
+    Ok((AppendHeaders([(SET_COOKIE, cookie)]), Redirect::to(local(&fields.next))).into_response())
 }
 
 /// Closes the session.
@@ -65,63 +65,34 @@ pub(super) async fn log_out(
     State(Gate(rules)): State<Gate>,
     Extension(admitted): Extension<Admitted>,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Problem> {
     let peer = admitted.peer;
-    if let Some(key) = cookie(&headers, peer.is_https)
-        && let Err(error) = rules.ledger.close_session(&key, &peer.address.to_string()).await
-    {
-        // The session may live on: the reader must know.
-        return problem_page(error.into());
+    if let Some(key) = cookie(&headers, peer.is_https) {
+        // If this fails, the session lives on, and the reader must know.
+        rules.ledger.close_session(&key, &peer.address.to_string()).await?;
     }
-    (AppendHeaders([(SET_COOKIE, no_cookie(peer.is_https))]), Redirect::to("/login")).into_response()
+    Ok((AppendHeaders([(SET_COOKIE, no_cookie(peer.is_https))]), Redirect::to("/login")).into_response())
 }
 
 impl Rules {
-    async fn log_in(&self, peer: Peer, fields: &LoginFields) -> Result<SessionId, Problem> {
+    /// Opens a session; `None`: the token is wrong.
+    async fn log_in(&self, peer: Peer, token: &str) -> Result<Option<SessionId>, Problem> {
         if !self.is_private(peer) {
             return Err(Problem::new(StatusCode::FORBIDDEN, NOT_PRIVATE));
         }
-        if let Some(wait) = self.attempts.wait(peer.address) {
-            return Err(too_many(wait));
-        }
-        let Some(token) = self.tokens.find(fields.token.trim()) else {
-            self.note_failure(peer).await;
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "This token is not valid."));
+        self.check_wait(peer, token)?;
+        let Some(token) = self.tokens.find(token) else {
+            self.note_failure(peer, token).await;
+            return Ok(None);
         };
-        self.attempts.succeeded(peer.address);
         let id = SessionId::random();
         let session = Session { who: token.who.clone(), role: token.role.to_string(), token: token.fingerprint() };
         self.ledger.open_session(&id.key(), &session, self.session, &peer.address.to_string()).await?;
-        Ok(id)
-    }
-
-    /// Returns whether nobody can read along: TLS, or a connection within this machine.
-    fn is_private(&self, peer: Peer) -> bool {
-        peer.is_https || (self.is_loopback && peer.address.is_loopback())
-    }
-
-    async fn note_failure(&self, peer: Peer) {
-        let client = peer.address.to_string();
-        if self.attempts.failed(peer.address) {
-            warn!(client, "a login failed");
-            let detail = serde_json::json!({});
-            let action = AuditAction { who: "unknown", action: "login failed", what: &client, detail };
-            if let Err(error) = self.ledger.audit(&action).await {
-                warn!(%error, "a failed login could not be written to the audit log");
-            }
-        }
+        Ok(Some(id))
     }
 }
 
 const NOT_PRIVATE: &str = "A login needs TLS, or a browser on the same machine: the token could be read on the way.";
-
-/// Creates the answer to a client that must wait.
-pub(super) fn too_many(wait: Duration) -> Problem {
-    let seconds = wait.as_secs() + 1;
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many failed logins")
-        .with_hint(format!("wait {seconds} s"))
-        .with_retry_after(seconds)
-}
 
 /// Returns a path of this site, whatever was asked for: never another site.
 fn local(next: &str) -> &str {
@@ -136,7 +107,7 @@ fn page(rules: &Rules, peer: Peer, next: &str, problem: Option<&str>) -> Markup 
             h1 { "Muster" }
             @if let Some(problem) = problem { p.warning role="alert" { (problem) } }
             @if rules.tokens.is_empty() {
-                p { "No token is configured: everybody on this machine may read, and nobody may change anything." }
+                p { "No token is configured: whoever is on this machine may read, and nobody may change anything." }
                 p { code { "muster token NAME --role operator" } " prints a token for " code { "http.tokens_file" } "." }
                 p { a href="/" { "Overview" } }
             } @else if !rules.is_private(peer) {

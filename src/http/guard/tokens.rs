@@ -22,8 +22,12 @@ const LENGTH_MIN: usize = 32;
 /// What stands before the hash of a token.
 const HASH_PREFIX: &str = "sha256:";
 
-/// Permission bits that let others read a file.
+/// Permission bits that let others read a file, and that let everybody write it.
 const READABLE_BY_OTHERS: u32 = 0o044;
+const WRITABLE_BY_ALL: u32 = 0o002;
+
+/// Some editors write this at the start of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// One token.
 #[derive(Clone, Eq, PartialEq)]
@@ -53,6 +57,9 @@ pub enum TokensError {
     /// Others can read the tokens in the file.
     #[error("{} contains tokens and can be read by other users", .0.display())]
     Exposed(PathBuf),
+    /// Everybody can add tokens to the file.
+    #[error("{} can be written by every user", .0.display())]
+    Writable(PathBuf),
     /// A line is not valid.
     #[error("{place}: {what}")]
     Line {
@@ -70,6 +77,7 @@ impl Advice for TokensError {
             Self::Exposed(path) => {
                 format!("run `chmod 600 {}`, or keep only hashes (`sha256:...`) in it", path.display()).into()
             }
+            Self::Writable(path) => format!("run `chmod o-w {}`", path.display()).into(),
             Self::Line { .. } => {
                 "a line is `ROLE NAME TOKEN`, with the role viewer or operator; `muster token NAME` prints one".into()
             }
@@ -88,10 +96,14 @@ impl Tokens {
         if let Some(path) = &config.tokens_file {
             let unreadable = |source| TokensError::Unreadable { path: path.clone(), source };
             let text = fs::read_to_string(path).map_err(unreadable)?;
-            let has_plain = tokens.add_lines(text.lines(), &path.display().to_string())?;
+            let lines = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text).lines();
+            let has_plain = tokens.add_lines(lines, &path.display().to_string())?;
             let mode = fs::metadata(path).map_err(unreadable)?.mode();
             if has_plain && mode & READABLE_BY_OTHERS != 0 {
                 return Err(TokensError::Exposed(path.clone()));
+            }
+            if mode & WRITABLE_BY_ALL != 0 {
+                return Err(TokensError::Writable(path.clone()));
             }
         }
         tokens.add_lines(config.tokens.expose_secret().split([';', '\n']), "http.tokens")?;
@@ -129,6 +141,10 @@ impl Tokens {
             let (token, is_plain) = Token::read(line).map_err(wrong)?;
             if self.0.iter().any(|known| known.who == token.who) {
                 return Err(wrong(format!("there are two tokens for `{}`", token.who)));
+            }
+            // Two names for one token: nobody could tell whose change an audit entry is.
+            if let Some(known) = self.0.iter().find(|known| known.hash == token.hash) {
+                return Err(wrong(format!("the token for `{}` is the one for `{}`", token.who, known.who)));
             }
             has_plain |= is_plain;
             self.0.push(token);
@@ -228,6 +244,10 @@ mod tests {
                 "viewer eva 0123456789abcdef0123456789abcdef;viewer eva 1123456789abcdef0123456789abcdef",
                 "http.tokens, line 2: there are two tokens for `eva`",
             ),
+            (
+                "viewer eva 0123456789abcdef0123456789abcdef\noperator ben 0123456789abcdef0123456789abcdef",
+                "http.tokens, line 2: the token for `ben` is the one for `eva`",
+            ),
         ] {
             assert_eq!(tokens(lines).unwrap_err().to_string(), what);
         }
@@ -245,6 +265,9 @@ mod tests {
         let plain = format!("operator eva {EVA}");
         assert!(matches!(read(&plain, 0o644), Err(TokensError::Exposed(_))));
         assert!(read(&plain, 0o600).is_ok());
-        assert!(read(&Token::line(AccessRole::Operator, "eva", EVA).unwrap(), 0o644).is_ok());
+        assert!(read(&format!("\u{feff}# ops\r\n{plain}\r\n"), 0o600).unwrap().find(EVA).is_some());
+        let hashed = Token::line(AccessRole::Operator, "eva", EVA).unwrap();
+        assert!(read(&hashed, 0o644).is_ok());
+        assert!(matches!(read(&hashed, 0o646), Err(TokensError::Writable(_))));
     }
 }
