@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod api;
+mod download;
 pub mod guard;
 pub mod listener;
 pub mod page;

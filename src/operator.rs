@@ -7,15 +7,21 @@
 //! prints.
 
 pub mod audit_log;
+pub mod authorities;
+pub mod bulk;
 pub mod ca_registration;
 pub mod certificates;
+pub mod dead;
 pub mod doctor;
+pub mod export;
 pub mod failures;
 pub mod fleet;
 pub mod history;
 pub mod holds;
+pub mod long_task;
 pub mod overview;
 pub mod pausing;
+pub mod quarantine;
 pub mod reconcile;
 pub mod redrive;
 pub mod replays;

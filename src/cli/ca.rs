@@ -10,8 +10,6 @@ mod report;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::config::Config;
 
@@ -41,9 +39,4 @@ impl CaCommand {
             CaAction::List(list) => list.run(config).await,
         }
     }
-}
-
-/// Formats a certificate's time. Its year may be one that RFC 3339 cannot express.
-fn date(time: OffsetDateTime) -> String {
-    time.truncate_to_second().format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }

@@ -3,11 +3,8 @@
 mod choice;
 mod discard;
 mod list;
-mod queues;
-mod reading;
 mod replay;
 mod sweep;
-mod tally;
 
 use std::process::ExitCode;
 

@@ -1,15 +1,13 @@
 //! `muster export`: the outcomes of a batch as CSV or JSON Lines.
 
-mod csv;
 mod destination;
-mod record;
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::format::grouped;
 use super::open_ledger::open_ledger;
@@ -17,13 +15,13 @@ use super::progress::Progress;
 use super::words;
 use crate::config::Config;
 use crate::ledger::Ledger;
-use crate::ledger::outcomes::{OutcomeFilter, OutcomePages, OutcomeRow};
+use crate::ledger::outcomes::{OutcomeFilter, OutcomePages};
+use crate::operator::export::ExportFormat;
 use crate::operator::status::counters;
 use muster_core::job::Name;
 use muster_core::outcome::{Code, Status};
 
 use destination::Destination;
-use record::ExportRecord;
 
 /// Exports the outcome of each certificate of a batch, or why it is parked.
 ///
@@ -70,15 +68,6 @@ To list the ids of all registered certificates:
 
   muster export BATCH --status registered,already_registered --format jsonl | jq -r .certificate_id";
 
-/// The formats of an export.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ExportFormat {
-    /// CSV with a header line (RFC 4180).
-    Csv,
-    /// JSON Lines: one object per line.
-    Jsonl,
-}
-
 impl Export {
     /// Reads page by page and writes each page at once.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
@@ -108,6 +97,7 @@ impl Export {
         self.format.begin(&mut destination).context(CANNOT_WRITE)?;
         while let Some(page) = ends.next_page(ledger).await? {
             self.format.write_page(&mut destination, &self.batch, &page).context(CANNOT_WRITE)?;
+            destination.flush().context(CANNOT_WRITE)?;
             n += u64::try_from(page.len()).unwrap_or(0);
             if destination.path().is_some() {
                 progress.show(n, Some(n_wanted), "written");
@@ -125,32 +115,6 @@ impl Export {
 
 /// Context of a write error; the error itself names the path.
 const CANNOT_WRITE: &str = "cannot write the export";
-
-impl ExportFormat {
-    fn begin(self, out: &mut impl Write) -> io::Result<()> {
-        match self {
-            Self::Csv => csv::write_line(out, record::TITLES),
-            Self::Jsonl => Ok(()),
-        }
-    }
-
-    /// Writes rows and flushes them.
-    fn write_page(self, out: &mut impl Write, batch: &Name, page: &[OutcomeRow]) -> io::Result<()> {
-        page.iter().try_for_each(|row| self.write(out, batch, row))?;
-        out.flush()
-    }
-
-    fn write(self, out: &mut impl Write, batch: &Name, row: &OutcomeRow) -> io::Result<()> {
-        let record = ExportRecord::of(batch, row);
-        match self {
-            Self::Csv => csv::write_line(out, record.cells()),
-            Self::Jsonl => {
-                serde_json::to_writer(&mut *out, &record)?;
-                out.write_all(b"\n")
-            }
-        }
-    }
-}
 
 /// Returns whether the reader of the destination closed the pipe.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

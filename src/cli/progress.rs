@@ -5,8 +5,10 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::watch;
 
 use super::talk::talk;
+use crate::operator::long_task::TaskCounts;
 use crate::telemetry;
 
 /// Interval between progress lines if there is no terminal.
@@ -48,6 +50,29 @@ impl Progress {
             self.last_line.set(Instant::now());
             let of_total = total.map_or_else(String::new, |total| format!(" of {total}"));
             self.say(&format!("{n}{of_total} {message}"));
+        }
+    }
+
+    /// Shows the progress of a task until it is done, and returns its result.
+    pub(super) async fn follow<T>(
+        &self,
+        task: impl Future<Output = T>,
+        mut counts: watch::Receiver<TaskCounts>,
+        total: Option<u64>,
+        message: &str,
+    ) -> T {
+        let mut task = Box::pin(task);
+        loop {
+            tokio::select! {
+                result = &mut task => {
+                    self.done();
+                    return result;
+                }
+                Ok(()) = counts.changed() => {
+                    let TaskCounts { n_done, n_failed } = *counts.borrow_and_update();
+                    self.show(n_done + n_failed, total, message);
+                }
+            }
         }
     }
 

@@ -7,10 +7,11 @@
 mod audit;
 pub(in crate::http) mod batches;
 mod certificates;
+mod changes;
 mod fleet;
 mod holds;
 pub(in crate::http) mod pauses;
-mod replays;
+pub(in crate::http) mod replays;
 
 use axum::Json;
 use axum::http::{Method, StatusCode};
@@ -54,6 +55,7 @@ pub fn routes() -> (Routes<Site>, Document) {
                 .merge(holds::routes())
                 .merge(pauses::routes())
                 .merge(replays::routes())
+                .merge(changes::routes())
                 .merge(audit::routes()),
         )
         .split_for_parts();

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::aws::queue::QueueError;
 use crate::config::UnknownTarget;
 use crate::ledger::LedgerError;
+use crate::operator::bulk::BulkError;
 use crate::operator::certificates::{CertificateQueryError, NothingKnown};
 use crate::operator::holds::NotHeld;
 use crate::operator::pausing::{NotPaused, ScopeError};
@@ -84,6 +85,8 @@ impl From<anyhow::Error> for Problem {
             Self::of(if matches!(none, NoReplay::Unknown(_)) { Code::NOT_FOUND } else { Code::CONFLICT }, none)
         } else if let Some(plan) = error.downcast_ref::<PlanError>() {
             Self::of(status_of_plan(plan), plan)
+        } else if let Some(bulk) = error.downcast_ref::<BulkError>() {
+            Self::of(status_of_bulk(bulk), bulk)
         } else if let Some(conflict) = error.downcast_ref::<NotPaused>() {
             Self::of(Code::CONFLICT, conflict)
         } else if let Some(wrong) = error.downcast_ref::<CertificateQueryError>() {
@@ -108,6 +111,16 @@ fn status_of_plan(error: &PlanError) -> StatusCode {
         PlanError::Unknown(_) => StatusCode::NOT_FOUND,
         PlanError::Expired | PlanError::Unconfirmed(_) | PlanError::Nothing => StatusCode::CONFLICT,
         PlanError::NoScope | PlanError::TooManyCertificates | PlanError::Successful => StatusCode::BAD_REQUEST,
+    }
+}
+
+fn status_of_bulk(error: &BulkError) -> StatusCode {
+    match error {
+        BulkError::Unknown(_) => StatusCode::NOT_FOUND,
+        BulkError::Nothing | BulkError::Expired | BulkError::Unconfirmed(_) | BulkError::NotRunning(_) => {
+            StatusCode::CONFLICT
+        }
+        BulkError::NoScope | BulkError::WrongScope => StatusCode::BAD_REQUEST,
     }
 }
 

@@ -50,12 +50,15 @@ pub struct QuarantineFilter<'a> {
     pub ids: Option<&'a [String]>,
     /// Messages quarantined for this reason. `None`: all.
     pub reason: Option<&'a str>,
+    /// Messages quarantined at this time or earlier. `None`: all.
+    pub until: Option<OffsetDateTime>,
 }
 
-/// SQL condition of the next selected messages (keyset pagination). Its values are the first five parameters.
+/// SQL condition of the next selected messages (keyset pagination). Its values are the first six parameters.
 const NEXT: &str = "(queue, message_id) > ($1, $2)
                 and ($3::text[] is null or message_id = any($3))
                 and ($4::text is null or reason = $4)
+                and ($6::timestamptz is null or recorded_at <= $6)
             order by queue, message_id
             limit $5";
 
@@ -77,7 +80,7 @@ impl Ledger {
         self.run(async |db| {
             let query =
                 sqlx::query(AssertSqlSafe(query)).bind(queue).bind(message_id).bind(chosen.ids).bind(chosen.reason);
-            query.bind(i64::from(n)).fetch_all(db).await?.iter().map(read).collect()
+            query.bind(i64::from(n)).bind(chosen.until).fetch_all(db).await?.iter().map(read).collect()
         })
         .await
     }
@@ -99,7 +102,7 @@ impl Ledger {
         self.run(async |db| {
             let query =
                 sqlx::query(AssertSqlSafe(query)).bind(queue).bind(message_id).bind(chosen.ids).bind(chosen.reason);
-            query.bind(i64::from(n)).fetch_all(db).await?.iter().map(read_body).collect()
+            query.bind(i64::from(n)).bind(chosen.until).fetch_all(db).await?.iter().map(read_body).collect()
         })
         .await
     }
@@ -111,10 +114,12 @@ impl Ledger {
             from quarantine
             where ($1::text[] is null or message_id = any($1))
                 and ($2::text is null or reason = $2)
+                and ($3::timestamptz is null or recorded_at <= $3)
             group by reason
             order by reason";
         self.run(async |db| {
-            let query = sqlx::query_as::<_, (String, i64)>(query).bind(chosen.ids).bind(chosen.reason);
+            let query =
+                sqlx::query_as::<_, (String, i64)>(query).bind(chosen.ids).bind(chosen.reason).bind(chosen.until);
             let counts = query.fetch_all(db).await?;
             Ok(counts.into_iter().map(|(reason, n)| (reason, n.cast_unsigned())).collect())
         })
@@ -145,10 +150,11 @@ impl Ledger {
         let delete = "-- drop_quarantined
             delete from quarantine
             where ($1::text[] is null or message_id = any($1))
-                and ($2::text is null or reason = $2)";
+                and ($2::text is null or reason = $2)
+                and ($3::timestamptz is null or recorded_at <= $3)";
         self.run(async move |db| {
             let mut transaction = self.begin(db).await?;
-            let query = sqlx::query(delete).bind(chosen.ids).bind(chosen.reason);
+            let query = sqlx::query(delete).bind(chosen.ids).bind(chosen.reason).bind(chosen.until);
             let n = query.execute(&mut *transaction).await?.rows_affected();
             action.detail["dropped"] = n.into();
             note(&mut transaction, &action).await?;

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::date;
 use super::order::CaOrder;
 use super::plan::CaPlan;
 use crate::cli::format::printable;
@@ -14,6 +13,7 @@ use crate::cli::talk::talk;
 use crate::cli::{exit, stdout};
 use crate::engine::worker::limit_advice;
 use crate::ledger::authority::Authority;
+use crate::operator::authorities::date;
 use crate::operator::ca_registration::{Existing, Registration};
 use muster_core::account::Account;
 use muster_core::certificate::{Certificate, CertificateId};

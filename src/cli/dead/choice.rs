@@ -1,9 +1,9 @@
 //! Selects dead letters.
 
 use clap::Args;
-use serde_json::{Value, json};
 
-use muster_core::job::{Job, Name};
+use crate::operator::dead::DeadSelection;
+use muster_core::job::Name;
 
 /// The dead letters to process.
 #[derive(Args, Debug)]
@@ -21,36 +21,8 @@ pub(super) struct DeadChoice {
 }
 
 impl DeadChoice {
-    /// Returns whether a message is selected; `job` is the job it contains, if any.
-    pub(super) fn is_selected(&self, id: &str, job: Option<&Job>) -> bool {
-        let is_of_batch = self.batch.as_ref().is_some_and(|batch| job.is_some_and(|job| job.batch == *batch));
-        self.all || is_of_batch || self.ids.iter().any(|named| named == id)
-    }
-
-    /// Returns the number of distinct messages named; `None` if they were not selected by id.
-    pub(super) fn n_named(&self) -> Option<usize> {
-        let mut ids: Vec<&String> = self.ids.iter().collect();
-        ids.sort_unstable();
-        ids.dedup();
-        (!ids.is_empty()).then_some(ids.len())
-    }
-
-    /// Returns the selection in words, for a question.
-    pub(super) fn described(&self) -> String {
-        match (&self.batch, self.n_named()) {
-            (Some(batch), _) => format!("all jobs of batch {batch}"),
-            (None, Some(1)) => "1 message".to_owned(),
-            (None, Some(n)) => format!("{n} messages"),
-            (None, None) => "everything".to_owned(),
-        }
-    }
-
-    /// Returns the selection for the audit.
-    pub(super) fn audited(&self) -> Value {
-        match &self.batch {
-            Some(batch) => json!({ "batch": batch }),
-            None if self.all => json!("all"),
-            None => json!({ "messages": self.ids }),
-        }
+    /// Returns the selection.
+    pub(super) fn selection(&self) -> DeadSelection {
+        DeadSelection { all: self.all, ids: self.ids.clone(), batch: self.batch.clone() }
     }
 }

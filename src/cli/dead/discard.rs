@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::sweep::{self, SweepOrder};
-use super::tally::SweepEffect;
 use crate::config::Config;
+use crate::operator::dead::SweepEffect;
 
 /// Moves dead letters to the ledger's quarantine, with the reason `dropped`.
 ///

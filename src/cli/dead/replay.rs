@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::sweep::{self, SweepOrder};
-use super::tally::SweepEffect;
 use crate::config::Config;
+use crate::operator::dead::SweepEffect;
 
 /// Resends dead letters to the second queue (`queue.replay`) or, if there is none, to `queue.name`.
 ///

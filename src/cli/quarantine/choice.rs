@@ -2,10 +2,9 @@
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use serde_json::{Value, json};
 
-use crate::cli::format::grouped;
-use crate::ledger::quarantine::{DROPPED, QuarantineFilter};
+use crate::ledger::quarantine::DROPPED;
+use crate::operator::quarantine::QuarantineSelection;
 use muster_core::job::ParseError;
 
 /// Returns the reasons for a quarantine: the causes why a body is not a job, and `dropped` for dead letters.
@@ -29,24 +28,8 @@ pub(super) struct QuarantineChoice {
 }
 
 impl QuarantineChoice {
-    /// Returns the selection for the ledger.
-    pub(super) fn chosen(&self) -> QuarantineFilter<'_> {
-        QuarantineFilter { ids: (!self.ids.is_empty()).then_some(self.ids.as_slice()), reason: self.reason.as_deref() }
+    /// Returns the selection.
+    pub(super) fn selection(&self) -> QuarantineSelection {
+        QuarantineSelection { all: self.all, ids: self.ids.clone(), reason: self.reason.clone(), until: None }
     }
-
-    /// Returns the selection for the audit.
-    pub(super) fn audited(&self) -> Value {
-        match &self.reason {
-            Some(reason) => json!({ "reason": reason }),
-            None if self.all => json!("all"),
-            None => json!({ "messages": self.ids }),
-        }
-    }
-}
-
-/// Returns the number of messages by reason, for a question.
-pub(super) fn described(by_reason: &[(String, u64)]) -> String {
-    let n = by_reason.iter().map(|(_, n)| n).sum();
-    let each: Vec<_> = by_reason.iter().map(|(reason, n)| format!("{} {reason}", grouped(*n))).collect();
-    format!("{} message{} ({})", grouped(n), if n == 1 { "" } else { "s" }, each.join(", "))
 }

@@ -5,13 +5,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
 
-use super::choice::{QuarantineChoice, described};
+use super::choice::QuarantineChoice;
 use crate::cli::change_flags::ChangeFlags;
 use crate::cli::{stdout, user};
 use crate::ledger::Ledger;
-use crate::ledger::audit::AuditAction;
+use crate::operator::quarantine::{described, discard};
 
 /// Deletes messages from the quarantine permanently.
 #[derive(Args, Debug)]
@@ -35,7 +34,8 @@ struct DropTally {
 impl DiscardQuarantined {
     /// Counts, asks for confirmation and deletes.
     pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
-        let by_reason = ledger.quarantined_by_reason(self.choice.chosen()).await?;
+        let selection = self.choice.selection();
+        let by_reason = ledger.quarantined_by_reason(selection.filter()).await?;
         let described = described(&by_reason);
         let n = by_reason.iter().map(|(_, n)| n).sum();
         if n > 0
@@ -43,7 +43,7 @@ impl DiscardQuarantined {
         {
             return Ok(unconfirmed);
         }
-        let dropped = if n == 0 || self.flags.dry_run { n } else { self.delete(ledger).await? };
+        let dropped = if n == 0 || self.flags.dry_run { n } else { discard(ledger, &selection, &user::who()).await? };
         let tally = DropTally { dry_run: self.flags.dry_run, dropped, reasons: by_reason.into_iter().collect() };
         if self.flags.json {
             stdout::print_json(&tally)?;
@@ -55,11 +55,5 @@ impl DiscardQuarantined {
             stdout::print(format_args!("{dropped} dropped\n"))?;
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    async fn delete(&self, ledger: &Ledger) -> anyhow::Result<u64> {
-        let detail = json!({ "chosen": self.choice.audited() });
-        let action = AuditAction { who: &user::who(), action: "quarantine drop", what: "quarantine", detail };
-        Ok(ledger.drop_quarantined(self.choice.chosen(), action).await?)
     }
 }

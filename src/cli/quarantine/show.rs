@@ -6,11 +6,11 @@ use anyhow::ensure;
 use clap::Args;
 use serde::Serialize;
 
-use super::list::QuarantinedMessage;
 use crate::cli::format::printable;
 use crate::cli::stdout;
 use crate::ledger::Ledger;
 use crate::ledger::quarantine::QuarantineFilter;
+use crate::operator::quarantine::QuarantinedMessage;
 
 /// Maximum number of messages with one id. `MessageId`s are unique except across queues of different accounts.
 const SHOWN_MAX: u32 = 10;
@@ -37,7 +37,7 @@ impl ShowQuarantined {
     /// Reads and prints the message.
     pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
         let ids = [self.id];
-        let chosen = QuarantineFilter { ids: Some(&ids), reason: None };
+        let chosen = QuarantineFilter { ids: Some(&ids), ..QuarantineFilter::default() };
         let entries = ledger.quarantine_entries(chosen, None, SHOWN_MAX).await?.into_iter().map(QuarantinedMessage::of);
         let bodies = ledger.quarantine_bodies(chosen, None, SHOWN_MAX).await?;
         let shown: Vec<ShownMessage> =

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use utoipa::IntoParams;
@@ -9,15 +10,18 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Answer, page_size};
+use crate::http::download;
 use crate::http::guard::Viewer;
 use crate::http::problem::Problem;
 use crate::http::request::{Params, PathOf};
 use crate::http::site::Site;
 use crate::ledger::batch::{BatchFilter, BatchState};
+use crate::ledger::outcomes::OutcomeFilter;
+use crate::operator::export::ExportFormat;
 use crate::operator::failures::{CodeFailures, FailurePage, FailureQuery, failures_by_code, failures_of_batch};
 use crate::operator::status::{BatchListing, BatchReport, StatusQuery};
 use muster_core::job::Name;
-use muster_core::outcome::Code;
+use muster_core::outcome::{Code, Status};
 
 pub(super) fn routes() -> OpenApiRouter<Site> {
     OpenApiRouter::new()
@@ -25,6 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(show))
         .routes(routes!(failures))
         .routes(routes!(all_failures))
+        .routes(routes!(export))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -143,4 +148,45 @@ async fn all_failures(
     Params(params): Params<AllFailuresParams>,
 ) -> Answer<Vec<CodeFailures>> {
     Ok(Json(failures_by_code(&site.ledger, params.since).await?))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ExportParams {
+    /// The format; default `csv`.
+    #[serde(default)]
+    format: ExportFormat,
+    /// Only outcomes with this status.
+    #[param(value_type = Option<String>)]
+    status: Option<Status>,
+    /// Only outcomes with this code.
+    #[param(value_type = Option<String>)]
+    code: Option<Code>,
+    /// Only outcomes of this factory line.
+    #[param(value_type = Option<String>)]
+    source: Option<Name>,
+}
+
+/// The outcomes of a batch as a file, ordered by target, operation and certificate.
+#[utoipa::path(
+    get, path = "/batches/{batch}/export", tag = "batches", security(("viewer" = [])),
+    params(("batch" = String, Path, description = "Name of the batch"), ExportParams),
+    responses(
+        (status = OK, description = "One line per outcome", content((String = "text/csv"), (String = "application/jsonl"))),
+        (status = "default", body = Problem)
+    )
+)]
+async fn export(
+    _: Viewer,
+    State(site): State<Site>,
+    PathOf(batch): PathOf<Name>,
+    Params(params): Params<ExportParams>,
+) -> Result<Response, Problem> {
+    let filter = OutcomeFilter {
+        statuses: params.status.into_iter().collect(),
+        codes: params.code.into_iter().collect(),
+        sources: params.source.into_iter().collect(),
+    };
+    download::outcomes(&site, batch, params.format, filter).await
 }

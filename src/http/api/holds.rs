@@ -1,4 +1,4 @@
-//! Holds: what parked jobs wait for.
+//! Holds: what parked jobs wait for, and the CAs.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,11 +12,12 @@ use crate::http::guard::{Operator, Viewer};
 use crate::http::problem::Problem;
 use crate::http::request::Body;
 use crate::http::site::Site;
+use crate::operator::authorities::CaListing;
 use crate::operator::holds::{self, HoldLine};
 use muster_core::hold::HoldKey;
 
 pub(super) fn routes() -> OpenApiRouter<Site> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(release))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(release)).routes(routes!(cas))
 }
 
 /// What parked jobs wait for, the oldest first, with the command that fixes it.
@@ -26,6 +27,15 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
 )]
 async fn list(_: Viewer, State(site): State<Site>) -> Answer<Vec<HoldLine>> {
     Ok(Json(holds::holds(&site.ledger).await?))
+}
+
+/// The CAs that the ledger knows, those that jobs wait for, and those that could not be registered. AWS is not asked.
+#[utoipa::path(
+    get, path = "/cas", tag = "holds", security(("viewer" = [])),
+    responses((status = OK, body = CaListing), (status = "default", body = Problem))
+)]
+async fn cas(_: Viewer, State(site): State<Site>) -> Answer<CaListing> {
+    Ok(Json(CaListing::without_aws(&site.ledger, "AWS was not asked").await?))
 }
 
 /// The hold to release.

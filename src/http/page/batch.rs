@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::response::Response;
 use maud::{Markup, html};
 
-use super::frame::{Frame, PageResult, Section};
+use super::frame::{Frame, PageProblem, PageResult, Section};
 use super::parts::{Parts, address, duration, number, number_or_unknown, path, time, time_or_none};
 use crate::http::api::batches::FailureParams;
+use crate::http::download;
 use crate::http::guard::Viewer;
 use crate::http::request::{Params, PathOf};
 use crate::http::site::Site;
+use crate::ledger::outcomes::OutcomeFilter;
+use crate::operator::export::{ExportFormat, FAILED};
 use crate::operator::failures::{FailedCertificate, failures_of_batch};
 use crate::operator::status::{BatchReport, FailureGroup, SourceCounts, StatusQuery, WaitingFor};
 use muster_core::format::rate;
@@ -26,6 +30,9 @@ pub(super) async fn show(viewer: Viewer, State(site): State<Site>, PathOf(batch)
         section #failures data-live {
             h2 { "Failures by code" }
             (groups(&report, &report.failures, frame.may_change()))
+            @if !report.failures.is_empty() {
+                p { a href={ "/batches/" (path(batch.as_str())) "/failures.csv" } { "Download the failures as CSV" } }
+            }
         }
         @if report.parked > 0 { section #parked data-live { (parked(&report)) } }
         section #sources data-live { (sources(&report.sources)) }
@@ -54,6 +61,16 @@ pub(super) async fn failures(
         @if frame.may_change() { (replay_form(batch.as_str(), params.code.as_str())) }
     };
     frame.render(&format!("{batch}: {}", params.code), &content).await
+}
+
+/// The failures of a batch as a file for the factory line.
+pub(super) async fn failures_csv(
+    _: Viewer,
+    State(site): State<Site>,
+    PathOf(batch): PathOf<Name>,
+) -> Result<Response, PageProblem> {
+    let filter = OutcomeFilter { statuses: FAILED.into(), ..OutcomeFilter::default() };
+    Ok(download::outcomes(&site, batch, ExportFormat::Csv, filter).await?)
 }
 
 fn progress(report: &BatchReport) -> Markup {

@@ -17,17 +17,25 @@ pub(super) enum Section {
     Batches,
     Failures,
     Holds,
+    Cas,
     Replays,
+    Dead,
+    Quarantine,
+    Changes,
     Audit,
     Search,
 }
 
-const SECTIONS: [(Section, &str, &str); 6] = [
+const SECTIONS: [(Section, &str, &str); 10] = [
     (Section::Overview, "/", "Overview"),
     (Section::Batches, "/batches", "Batches"),
     (Section::Failures, "/failures", "Failures"),
     (Section::Holds, "/holds", "Holds"),
+    (Section::Cas, "/cas", "CAs"),
     (Section::Replays, "/replays", "Replays"),
+    (Section::Dead, "/dead-letters", "Dead letters"),
+    (Section::Quarantine, "/quarantine", "Quarantine"),
+    (Section::Changes, "/changes", "Changes"),
     (Section::Audit, "/audit", "Audit"),
 ];
 

@@ -48,6 +48,7 @@ const INDEXED: [(&str, &str, &str); 37] = [
     ("registrations", "target", "a name"),
     ("registrations", "waits_for", "a kind, a name and 64 hex digits"),
     ("replays", "md5(filter)", "32 hex digits"),
+    ("sessions", "session", "32 bytes"),
     ("targets", "target", "a name"),
     ("workers", "worker", "16 hex digits"),
 ];

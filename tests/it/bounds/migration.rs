@@ -37,7 +37,7 @@ async fn at_version_11() -> Database {
 
 /// Undoes the migrations after `version`; of versions 8 and 9, only the record that they ran.
 async fn forget_steps_after(database: &Database, version: i64) {
-    const UNDO: [(i64, &str); 8] = [
+    const UNDO: [(i64, &str); 10] = [
         (10, "alter table replays drop column if exists n_not_sent"),
         (11, "drop table if exists page_writers"),
         (12, "alter table rate_limits drop column if exists good_rate"),
@@ -55,6 +55,8 @@ async fn forget_steps_after(database: &Database, version: i64) {
         ),
         (18, "drop table if exists minute_counts"),
         (19, "drop table if exists bulk_changes"),
+        (20, "drop table if exists sessions"),
+        (21, "drop index if exists failed_counters"),
     ];
     for (_, undo) in UNDO.into_iter().filter(|(step, _)| *step > version) {
         sqlx::raw_sql(undo).execute(&database.pool).await.unwrap();

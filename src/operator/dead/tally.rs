@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::cli::format::{grouped, printable};
+use muster_core::format::{grouped, printable};
 
 /// What to do with messages.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum SweepEffect {
+pub enum SweepEffect {
     /// Resend the jobs; messages that are not jobs stay.
     Replay,
     /// Move them to the ledger's quarantine.
@@ -18,21 +18,24 @@ pub(super) enum SweepEffect {
 }
 
 /// What was done or, in a dry run, would be done.
-#[derive(Debug, Serialize)]
-pub(super) struct SweepTally {
-    pub(super) queue: String,
-    pub(super) effect: SweepEffect,
-    pub(super) dry_run: bool,
+#[derive(Clone, Debug, Serialize)]
+pub struct SweepTally {
+    /// Name of the queue.
+    pub queue: String,
+    /// What was done.
+    pub effect: SweepEffect,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
     /// Number of messages resent or dropped.
-    pub(super) done: u64,
+    pub done: u64,
     /// How many of these are jobs, by batch.
-    pub(super) batches: BTreeMap<String, u64>,
+    pub batches: BTreeMap<String, u64>,
     /// Messages that are not jobs, by reason: dropped, or left in the queue by a replay.
-    pub(super) not_jobs: BTreeMap<&'static str, u64>,
+    pub not_jobs: BTreeMap<&'static str, u64>,
     /// Messages that SQS refused, by its code; they stay in the queue.
-    pub(super) refused: BTreeMap<String, u64>,
+    pub refused: BTreeMap<String, u64>,
     /// Messages that SQS did not delete afterwards: they may be processed again.
-    pub(super) not_deleted: u64,
+    pub not_deleted: u64,
 }
 
 impl SweepTally {
@@ -58,13 +61,13 @@ impl SweepTally {
     }
 
     /// Returns the number of selected messages found.
-    pub(super) fn n_found(&self) -> u64 {
+    pub fn n_found(&self) -> u64 {
         let n_not_jobs = if self.effect == SweepEffect::Replay { self.not_jobs.values().sum() } else { 0 };
         self.done + n_not_jobs + self.refused.values().sum::<u64>()
     }
 
     /// Returns whether any selected message stayed in the queue.
-    pub(super) fn has_leftovers(&self) -> bool {
+    pub fn has_leftovers(&self) -> bool {
         self.n_found() > self.done || self.not_deleted > 0
     }
 }

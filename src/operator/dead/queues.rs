@@ -2,14 +2,16 @@
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 use crate::aws::identity;
 use crate::aws::queue::{Queue, QueueAttributes};
 use crate::config::Config;
 
 /// The job queue whose dead-letter queue to read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(super) enum JobQueue {
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum JobQueue {
     /// The dead-letter queue of `queue.name`.
     Main,
     /// The dead-letter queue of `queue.replay`.
@@ -18,23 +20,25 @@ pub(super) enum JobQueue {
 
 /// A dead-letter queue and its attributes.
 #[derive(Debug)]
-pub(super) struct DeadQueue {
-    pub(super) queue: Queue,
-    pub(super) attributes: QueueAttributes,
+pub struct DeadQueue {
+    /// The queue.
+    pub queue: Queue,
+    /// Its attributes.
+    pub attributes: QueueAttributes,
 }
 
 /// The dead-letter queues, and the queue to which their jobs are resent.
 #[derive(Debug)]
-pub(super) struct DeadQueues {
+pub struct DeadQueues {
     /// The queue to which jobs are resent.
-    pub(super) resend_queue: Queue,
+    pub resend_queue: Queue,
     /// Each queue once: both job queues may share one.
-    pub(super) dead: Vec<DeadQueue>,
+    pub dead: Vec<DeadQueue>,
 }
 
 impl DeadQueues {
     /// Opens the job queues and finds the dead-letter queue of one of them, or of both.
-    pub(super) async fn open(config: &Config, only: Option<JobQueue>) -> anyhow::Result<Self> {
+    pub async fn open(config: &Config, only: Option<JobQueue>) -> anyhow::Result<Self> {
         if only == Some(JobQueue::Replay) && config.queue.replay.is_none() {
             bail!("there is no second queue: `queue.replay` is not set");
         }
@@ -62,7 +66,7 @@ impl DeadQueues {
     }
 
     /// Returns the dead-letter queues and their approximate sizes, for a question.
-    pub(super) fn described(&self) -> String {
+    pub fn described(&self) -> String {
         let each = self.dead.iter().map(|dead| format!("`{}` (about {})", dead.name(), dead.attributes.messages()));
         each.collect::<Vec<_>>().join(" and ")
     }
@@ -81,7 +85,7 @@ impl DeadQueue {
     }
 
     /// Returns the queue's name.
-    pub(super) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.queue.url().rsplit('/').next().unwrap_or_default()
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use crate::cli::format::rfc3339;
 use crate::ledger::outcomes::OutcomeRow;
 use crate::ledger::row::Names;
 use muster_core::certificate::CertificateId;
+use muster_core::format::rfc3339;
 use muster_core::job::{CertificateStatus, Name, Operation};
 use muster_core::outcome::Attempt;
 
