@@ -25,6 +25,7 @@ mod export;
 mod factory;
 mod head_of_line;
 mod holds;
+mod http_guard;
 mod input;
 mod intake;
 #[path = "../stage/lag.rs"]
