@@ -42,8 +42,8 @@ const HEADERS_SIZE_MAX: usize = 32 << 10;
 /// After this time a connection ends with its current request, so that none stays forever, whatever it does.
 const CONNECTION_MAX: Duration = Duration::from_mins(10);
 
-/// Longest time for the last request of a connection and for its response to be read.
-const LAST_REQUEST_MAX: Duration = Duration::from_mins(1);
+/// Longest time for the last request of a connection and for its response to be read, which may be a large download.
+const LAST_REQUEST_MAX: Duration = Duration::from_hours(1);
 
 /// How long open requests may take to finish at the end.
 const END_MAX: Duration = Duration::from_secs(5);

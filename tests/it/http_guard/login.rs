@@ -64,11 +64,10 @@ async fn no_secret_is_stored() {
     let page = Page::start(tokens()).await;
     let cookie = page.log_in(OPERATOR).await;
     let id = cookie.split_once('=').unwrap().1;
-    let rows: Vec<String> =
-        sqlx::query_scalar("select s::text from sessions s union all select a::text from audit a")
-            .fetch_all(&page.database.pool)
-            .await
-            .unwrap();
+    let rows: Vec<String> = sqlx::query_scalar("select s::text from sessions s union all select a::text from audit a")
+        .fetch_all(&page.database.pool)
+        .await
+        .unwrap();
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| !row.contains(id) && !row.contains(OPERATOR)), "{rows:?}");
 }

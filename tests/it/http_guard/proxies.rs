@@ -16,7 +16,8 @@ fn with_users(http: HttpConfig) -> HttpConfig {
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_of_strangers_change_nothing() {
     let page = Page::start(tokens()).await;
-    let forged = ["X-Forwarded-Proto: https", "X-Forwarded-For: 203.0.113.9", "X-Forwarded-User: eva", "X-Real-IP: ::1"];
+    let forged =
+        ["X-Forwarded-Proto: https", "X-Forwarded-For: 203.0.113.9", "X-Forwarded-User: eva", "X-Real-IP: ::1"];
     assert_eq!(page.send("GET /holds", &forged).await.status, 401);
     let own = format!("Origin: http://{}", page.address);
     let answer = page.form("/login", &format!("token={VIEWER}"), &[&forged[..], &[&own]].concat()).await;
@@ -33,7 +34,10 @@ async fn a_named_proxy_reports_client_and_scheme() {
     let fields = format!("token={OPERATOR}");
     let answer = page.form("/login", &fields, &["X-Forwarded-Proto: https", client, &own]).await;
     let cookie = answer.header("set-cookie").unwrap();
-    assert!(cookie.starts_with("__Host-muster=") && cookie.ends_with("; HttpOnly; SameSite=Strict; Secure"), "{cookie}");
+    assert!(
+        cookie.starts_with("__Host-muster=") && cookie.ends_with("; HttpOnly; SameSite=Strict; Secure"),
+        "{cookie}"
+    );
     let cookie = format!("Cookie: {}", cookie.split(';').next().unwrap());
     assert_eq!(page.send("GET /holds", &["X-Forwarded-Proto: https", &cookie]).await.status, 200);
     assert_eq!(page.send("GET /holds", &["X-Forwarded-Proto: http", &cookie]).await.status, 401, "another cookie");
