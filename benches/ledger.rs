@@ -8,6 +8,8 @@
 
 #[path = "ledger/fill.rs"]
 mod fill;
+#[path = "ledger/pages.rs"]
+mod pages;
 #[path = "ledger/plans.rs"]
 mod plans;
 #[path = "ledger/questions.rs"]
@@ -75,7 +77,8 @@ async fn main() -> anyhow::Result<()> {
     let ledger = connect(url).await?;
     ledger.migrate().await?;
     fill::fill(&pool, arguments.rows).await?;
-    let questions = questions::ask(&ledger, arguments.rows, arguments.runs).await?;
+    let mut questions = questions::ask(&ledger, arguments.rows, arguments.runs).await?;
+    questions.extend(pages::ask(&pool, url, arguments.rows, arguments.runs).await?);
     let writes = writes::measure(&empty(&pool, url).await?, &ledger).await?;
     if let Some(path) = &arguments.plans {
         plans::write(&pool, url, arguments.rows, path).await?;
@@ -104,6 +107,7 @@ async fn connect(url: &str) -> anyhow::Result<Ledger> {
         root_certificate: None,
         max_connections: 8,
         timeout: Duration::from_mins(2),
+        statement_timeout: None,
     };
     Ok(Ledger::connect(&settings).await?)
 }

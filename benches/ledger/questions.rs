@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use muster::ledger::Ledger;
+use muster::ledger::batch::BatchFilter;
 use muster::ledger::outcomes::{OutcomeFilter, OutcomePages};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Operation;
@@ -113,6 +114,14 @@ async fn first(
     OutcomePages::open(ledger, LARGE, filter.clone(), counts).await?.next_page(ledger).await.map(drop)
 }
 
+/// Prints and returns what the times in milliseconds amount to.
+pub(crate) fn answered(question: &'static str, mut times: Vec<f64>) -> Answered {
+    times.sort_by(f64::total_cmp);
+    let at = |share: usize| times[(times.len() * share).div_ceil(100).max(1) - 1];
+    eprintln!("{:>9.2} ms  {question}", at(95));
+    Answered { question, p50_ms: at(50), p95_ms: at(95), most_ms: at(100) }
+}
+
 impl Asker {
     async fn time<E: std::error::Error + Send + Sync + 'static>(
         &self,
@@ -127,10 +136,7 @@ impl Asker {
                 times.push(began.elapsed().as_secs_f64() * 1000.0);
             }
         }
-        times.sort_by(f64::total_cmp);
-        let at = |share: usize| times[(times.len() * share).div_ceil(100).max(1) - 1];
-        eprintln!("{:>9.2} ms  {question}", at(95));
-        Ok(Answered { question, p50_ms: at(50), p95_ms: at(95), most_ms: at(100) })
+        Ok(answered(question, times))
     }
 
     /// Returns a row number for a run: pseudo-random, but the same in every run of the benchmark.

@@ -6,6 +6,7 @@
 mod arrows;
 mod bounds;
 mod breakers;
+mod browser;
 mod bulk;
 mod ca;
 mod closed_output;

@@ -116,7 +116,11 @@ fn page(rules: &Rules, peer: Peer, next: &str, problem: Option<&str>) -> Markup 
                 form.stacked action="/login" method="post" {
                     input type="hidden" name="next" value=(local(next));
                     label for="token" { "Token" }
-                    input #token name="token" type="password" required autofocus autocomplete="current-password";
+                    // Password managers store what they fill in under a name.
+                    input type="text" autocomplete="username" value="muster" hidden;
+                    input #token name="token" type="password" required autofocus autocomplete="current-password"
+                        aria-describedby="whence";
+                    p #whence.hint { code { "muster token NAME" } " prints a token for " code { "http.tokens_file" } "." }
                     button { "Log in" }
                 }
             }

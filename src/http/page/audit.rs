@@ -28,8 +28,9 @@ pub(super) async fn list(viewer: Viewer, State(site): State<Site>, Params(params
     let frame = Frame { site: &site, identity: &viewer.0, section: Section::Audit };
     let content = html! {
         h1 { "Audit" }
-        @if lines.is_empty() { p { "No changes have been recorded yet." } } @else {
-            div.scroll { table {
+        section #audit data-live {
+            @if lines.is_empty() { p { "No changes have been recorded yet." } } @else {
+            div.scroll role="group" aria-label="Audit" tabindex="0" { table {
                 thead { tr { th.n { "number" } th { "when" } th { "who" } th { "action" } th { "what" } th.wide { "detail" } } }
                 tbody {
                     @for line in &lines {
@@ -40,6 +41,7 @@ pub(super) async fn list(viewer: Viewer, State(site): State<Site>, Params(params
                     }
                 }
             } }
+            }
         }
         @if let Some(last) = lines.last().filter(|_| has_more) {
             p { a rel="next" href={ "/audit?before=" (last.id) } { "Earlier entries" } }

@@ -7,6 +7,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::frame::{Frame, PageProblem, PageResult, Section};
+use super::holds::{is_paused, pause_form, resume_form};
 use super::parts::{Parts, address, duration, number, number_or_unknown, path, time, time_or_none};
 use crate::http::api::batches::FailureParams;
 use crate::http::download;
@@ -16,6 +17,8 @@ use crate::http::site::Site;
 use crate::ledger::outcomes::OutcomeFilter;
 use crate::operator::export::{ExportFormat, FAILED};
 use crate::operator::failures::{FailedCertificate, failures_of_batch};
+use crate::operator::holds::holds;
+use crate::operator::pausing::PauseScope;
 use crate::operator::status::{BatchReport, FailureGroup, SourceCounts, StatusQuery, WaitingFor};
 use muster_core::format::rate;
 use muster_core::job::Name;
@@ -23,6 +26,7 @@ use muster_core::job::Name;
 pub(super) async fn show(viewer: Viewer, State(site): State<Site>, PathOf(batch): PathOf<Name>) -> PageResult {
     let query = StatusQuery { config: &site.config, ledger: &site.ledger, batch: &batch };
     let report = query.measure(Duration::ZERO).await?;
+    let is_paused = is_paused(&holds(&site.ledger).await?, &PauseScope::Batch(batch.clone()));
     let frame = Frame { site: &site, identity: &viewer.0, section: Section::Batches };
     let content = html! {
         h1 { "Batch " (batch) }
@@ -34,9 +38,9 @@ pub(super) async fn show(viewer: Viewer, State(site): State<Site>, PathOf(batch)
                 p { a href={ "/batches/" (path(batch.as_str())) "/failures.csv" } { "Download the failures as CSV" } }
             }
         }
-        @if report.parked > 0 { section #parked data-live { (parked(&report)) } }
+        section #parked data-live { @if report.parked > 0 { (parked(&report)) } }
         section #sources data-live { (sources(&report.sources)) }
-        @if frame.may_change() { (actions(&batch)) }
+        @if frame.may_change() { section #actions data-live { (actions(&batch, is_paused)) } }
     };
     frame.render(&format!("Batch {batch}"), &content).await
 }
@@ -52,8 +56,10 @@ pub(super) async fn failures(
     let here = format!("/batches/{}/failures", path(batch.as_str()));
     let content = html! {
         h1 { a href={ "/batches/" (path(batch.as_str())) } { "Batch " (batch) } ": " (params.code) }
-        @if page.failures.is_empty() { p { "No certificate of this batch has this code." } } @else {
-            (certificates(&page.failures))
+        section #certificates data-live {
+            @if page.failures.is_empty() { p { "No certificate of this batch has this code." } } @else {
+                (certificates(&page.failures))
+            }
         }
         @if let Some(next) = &page.next {
             p { a rel="next" href=(address(&here, &[("code", params.code.as_str()), ("after", next)])) { "Next page" } }
@@ -89,7 +95,9 @@ fn progress(report: &BatchReport) -> Markup {
         (parts.bar())
         dl.numbers {
             div { dt { "announced" } dd { (number_or_unknown(report.announced)) } }
-            @for (status, n) in &report.by_status { div { dt { (status.replace('_', " ")) } dd { (number(*n)) } } }
+            @for (status, n) in report.by_status.iter().filter(|(status, n)| **n > 0 || *status == "registered") {
+                div data-key=(status) { dt { (status.replace('_', " ")) } dd { (number(*n)) } }
+            }
             div { dt { "parked" } dd { (number(report.parked)) } }
             div { dt { "being resent" } dd { (number_or_unknown(report.being_resent)) } }
             div { dt { "outstanding" } dd { (number_or_unknown(report.outstanding)) } }
@@ -117,11 +125,11 @@ fn sentence(headline: &str) -> String {
 fn groups(report: &BatchReport, groups: &[FailureGroup], may_change: bool) -> Markup {
     html! {
         @if groups.is_empty() { p { "Nothing failed." } } @else {
-            div.scroll { table {
+            div.scroll role="group" aria-label="Failures by code" tabindex="0" { table {
                 thead { tr { th { "code" } th { "status" } th.n { "certificates" } th.wide { "example" } @if may_change { th {} } } }
                 tbody {
                     @for group in groups {
-                        tr {
+                        tr data-key={ (group.code) "/" (group.status) } {
                             td { a href=(list_of(&report.batch, group.code)) { (group.code) } }
                             td { (group.status) }
                             td.n { (number(group.n)) }
@@ -178,7 +186,7 @@ fn parked(report: &BatchReport) -> Markup {
 fn sources(sources: &[SourceCounts]) -> Markup {
     html! {
         h2 { "Factory lines" }
-        div.scroll { table {
+        div.scroll role="group" aria-label="Factory lines" tabindex="0" { table {
             thead { tr { th { "line" } th.n { "registered" } th.n { "failed" } th.n { "parked" } } }
             tbody {
                 @for line in sources {
@@ -192,33 +200,21 @@ fn sources(sources: &[SourceCounts]) -> Markup {
     }
 }
 
-fn actions(batch: &Name) -> Markup {
+fn actions(batch: &Name, is_paused: bool) -> Markup {
+    let scope = PauseScope::Batch(batch.clone());
     html! {
-        section {
-            h2 { "Actions" }
-            form.inline action="/replays/plans" method="post" {
-                input type="hidden" name="batch" value=(batch);
-                button { "Plan a replay of what may succeed" }
-            }
-            form.inline action="/pause" method="post" {
-                input type="hidden" name="scope" value="batch";
-                input type="hidden" name="name" value=(batch);
-                label for="reason" { "Reason" }
-                input #reason name="reason" maxlength="200";
-                button.danger { "Pause this batch" }
-            }
-            form.inline action="/resume" method="post" {
-                input type="hidden" name="scope" value="batch";
-                input type="hidden" name="name" value=(batch);
-                button { "Resume this batch" }
-            }
+        h2 { "Actions" }
+        form.inline action="/replays/plans" method="post" {
+            input type="hidden" name="batch" value=(batch);
+            button { "Plan a replay of what may succeed" }
         }
+        @if is_paused { (resume_form(scope.hold().as_str(), "Resume this batch")) } @else { (pause_form(&scope, "Pause this batch")) }
     }
 }
 
 fn certificates(failures: &[FailedCertificate]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll role="group" aria-label="Certificates" tabindex="0" { table {
             thead {
                 tr {
                     th { "certificate" } th { "ref" } th { "line" } th { "target" } th.wide { "detail" } th.n { "calls" }

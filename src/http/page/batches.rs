@@ -73,7 +73,7 @@ fn form(params: &BatchesParams) -> Markup {
 
 fn table(batches: &[ListedBatch]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll role="group" aria-label="Batches" tabindex="0" { table {
             thead {
                 tr {
                     th { "batch" } th.wide { "progress" } th.n { "announced" } th.n { "outcomes" } th.n { "failed" }

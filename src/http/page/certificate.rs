@@ -74,7 +74,10 @@ async fn render(viewer: &Viewer, site: &Site, text: &str, shown: &ShownCertifica
     let frame = Frame { site, identity: &viewer.0, section: Section::Search };
     let content = html! {
         h1 { "Certificate" }
-        @for known in &shown.certificates { (certificate(known)) }
+        // What AWS answered belongs to the moment of the question: such a page is not refreshed.
+        div #certificate data-live data-once[shown.certificates.iter().any(|known| known.at_aws.is_some())] {
+            @for known in &shown.certificates { (certificate(known)) }
+        }
         @if shown.has_more { p { "There are more rows: only the first 100 are shown." } }
         form.inline action={ "/certificates/" (path(text)) "/describe" } method="post" {
             button { "Ask AWS what it knows now" }
@@ -164,7 +167,7 @@ fn outcome(row: &RowLine) -> Markup {
                 @if row.n_duplicates > 0 { dt { "duplicates" } dd { (row.n_duplicates) " further messages" } }
             }
             @if !row.attempts.is_empty() {
-                div.scroll { table {
+                div.scroll role="group" aria-label="Calls" tabindex="0" { table {
                     caption { (row.n_attempts) " calls" @if row.n_attempts > row.attempts.len() { ", the last " (row.attempts.len()) } }
                     thead { tr { th { "called" } th { "result" } th.n { "ms" } th { "AWS request id" } } }
                     tbody {

@@ -34,7 +34,7 @@ pub(super) fn chart(history: &History) -> Markup {
             figcaption {
                 "Outcomes per " (per) ". "
                 span.key.registered { "registered" } " " span.key.failed { "failed" } " "
-                span.key.throttled { "throttled" } " " span.key.quota { "quota" }
+                span.key.throttled { "throttled" } " " span.key.quota { "quota " (grouped(chart.quota_per_point())) }
                 @match history.began_at {
                     Some(at) if at > chart.begin => { " Nothing is known before " (time(at)) "." }
                     Some(_) => {}
@@ -46,6 +46,7 @@ pub(super) fn chart(history: &History) -> Markup {
                 @for point in &history.points { (chart.column(point)) }
                 (chart.quota())
             }
+            p.axis { (time(chart.begin)) span { "now" } }
             details {
                 summary { "Numbers" }
                 (table(&history.points))
@@ -88,6 +89,16 @@ impl<'a> Chart<'a> {
     #[expect(clippy::cast_precision_loss, reason = "counts of certificates are far below 2^52")]
     fn height(&self, n: u64) -> f64 {
         n as f64 / self.max * SIZE.1
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "for people"
+    )]
+    fn quota_per_point(&self) -> u64 {
+        (self.history.quota * self.history.point_seconds as f64).round() as u64
     }
 
     #[expect(clippy::cast_precision_loss, reason = "the length of a point is at most a day")]

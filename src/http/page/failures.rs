@@ -16,7 +16,7 @@ pub(super) async fn list(viewer: Viewer, State(site): State<Site>) -> PageResult
         h1 { "Failures of all batches" }
         section #failures data-live {
             @if failures.is_empty() { p { "Nothing failed." } } @else {
-                div.scroll { table {
+                div.scroll role="group" aria-label="Failures" tabindex="0" { table {
                     thead {
                         tr {
                             th { "code" } th { "status" } th.n { "certificates" } th.n { "batches" } th { "last" }
@@ -25,7 +25,7 @@ pub(super) async fn list(viewer: Viewer, State(site): State<Site>) -> PageResult
                     }
                     tbody {
                         @for group in &failures {
-                            tr {
+                            tr data-key={ (group.code) "/" (group.status) } {
                                 td { (group.code) } td { (group.status) } td.n { (number(group.n)) }
                                 td.n { (number(group.n_batches)) } td { (time(group.last_at)) }
                                 td { a href={ "/batches/" (path(&group.batch)) } { (group.batch) } }

@@ -96,8 +96,10 @@ impl Frame<'_> {
     /// Renders a page with an overview that was already read.
     pub(super) fn render_with(&self, title: &str, overview: &Overview, content: &Markup) -> Markup {
         let body = html! {
-            (status_line(overview))
-            main { (content) }
+            main #content tabindex="-1" {
+                (status_line(overview))
+                (content)
+            }
             footer {
                 span #read-at data-live { "Read " (time(overview.read_at)) "." }
                 span #stale role="status" hidden { "This page could not be refreshed: the numbers are old." }
@@ -122,7 +124,7 @@ impl Frame<'_> {
                     button { "Find" }
                 }
                 div.who {
-                    button #refresh type="button" hidden aria-pressed="false" { "Pause refresh" }
+                    button #refresh type="button" hidden { "Pause refresh" }
                     span { (self.identity.who) " (" (self.identity.role.to_string()) ")" }
                     @if self.identity.is_logged_in {
                         form action="/logout" method="post" { button.plain { "Log out" } }
@@ -143,7 +145,7 @@ fn status_line(overview: &Overview) -> Markup {
     };
     html! {
         section #now.now data-live data-state=(state) aria-label="What is going on" {
-            p.sentence #content {
+            p.sentence {
                 @if overview.state == WorkState::Stopped {
                     (overview.sentence)
                 } @else {

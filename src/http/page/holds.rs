@@ -35,7 +35,7 @@ fn held(hold: &HoldLine, may_change: bool) -> Markup {
         hold.released_at.is_none() && !matches!(hold.kind(), Some(HoldKind::Pause | HoldKind::Replay | HoldKind::Busy));
     let is_pause = hold.released_at.is_none() && hold.kind() == Some(HoldKind::Pause);
     html! {
-        article {
+        article data-key=(hold.hold) {
             h2 { (hold.title) }
             p { (hold.state()) ". " (holds::jobs_wait(hold.n_waiting)) "." }
             dl.fields {
@@ -52,21 +52,46 @@ fn held(hold: &HoldLine, may_change: bool) -> Markup {
                     button { "Release: resend " (number(hold.n_waiting)) " jobs" }
                 }
             }
-            @if may_change && is_pause { (resume_form(&hold.hold)) }
+            @if may_change && is_pause { (resume_form(&hold.hold, "Resume")) }
         }
     }
 }
 
-/// Resumes the pause with this key: `pause:all`, `pause:target:NAME` or `pause:batch:NAME`.
-fn resume_form(key: &str) -> Markup {
-    let mut words = key.splitn(3, ':').skip(1);
+/// Returns whether an operator paused this.
+pub(super) fn is_paused(holds: &[HoldLine], scope: &PauseScope) -> bool {
+    let key = scope.hold().to_string();
+    holds.iter().any(|hold| hold.hold == key && hold.released_at.is_none())
+}
+
+/// The form that pauses this.
+pub(super) fn pause_form(scope: &PauseScope, label: &str) -> Markup {
+    html! {
+        form.inline action="/pause" method="post" data-key="pause" {
+            (scope_fields(scope.hold().as_str()))
+            label for="reason" { "Reason" }
+            input #reason name="reason" maxlength="200";
+            button.danger { (label) }
+        }
+    }
+}
+
+/// The form that resumes what has this hold.
+pub(super) fn resume_form(hold: &str, label: &str) -> Markup {
+    html! {
+        form.inline action="/resume" method="post" data-key="resume" {
+            (scope_fields(hold))
+            button { (label) }
+        }
+    }
+}
+
+/// The fields that name a scope by its hold: `pause:all`, `pause:target:NAME` or `pause:batch:NAME`.
+fn scope_fields(hold: &str) -> Markup {
+    let mut words = hold.splitn(3, ':').skip(1);
     let (kind, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     html! {
-        form.inline action="/resume" method="post" {
-            input type="hidden" name="scope" value=(kind);
-            @if !name.is_empty() { input type="hidden" name="name" value=(name); }
-            button { "Resume" }
-        }
+        input type="hidden" name="scope" value=(kind);
+        @if !name.is_empty() { input type="hidden" name="name" value=(name); }
     }
 }
 

@@ -6,12 +6,14 @@ use serde::Deserialize;
 
 use super::chart::chart;
 use super::frame::{Frame, PageResult, Section};
+use super::holds::{is_paused, pause_form, resume_form};
 use super::parts::{ago, number, number_or_unknown};
 use crate::http::guard::Viewer;
 use crate::http::site::Site;
 use crate::operator::history::{ChartRange, History};
 use crate::operator::holds::{HoldLine, holds};
 use crate::operator::overview::Overview;
+use crate::operator::pausing::PauseScope;
 use muster_core::format::rate;
 
 #[derive(Debug, Default, Deserialize)]
@@ -36,7 +38,7 @@ pub(super) async fn show(viewer: Viewer, State(site): State<Site>, Query(params)
         (queues(&overview))
         (rates(&overview))
         (held(&holds))
-        @if frame.may_change() { (pause_form()) }
+        @if frame.may_change() { section #pause data-live { (pause(is_paused(&holds, &PauseScope::All))) } }
     };
     Ok(frame.render_with("Overview", &overview, &content))
 }
@@ -74,7 +76,7 @@ fn workers(overview: &Overview) -> Markup {
         section #workers data-live {
             h2 { "Workers" }
             @if overview.workers.is_empty() { p { "No worker has reported in the last day." } } @else {
-                div.scroll { table {
+                div.scroll role="group" aria-label="Workers" tabindex="0" { table {
                     thead { tr { th { "host" } th.n { "process" } th { "version" } th { "last heartbeat" } th { "open breakers" } } }
                     tbody {
                         @for worker in &overview.workers {
@@ -101,7 +103,7 @@ fn queues(overview: &Overview) -> Markup {
         section #queues data-live {
             h2 { "Queues" }
             @if overview.queues.is_empty() { p { "No worker has read a queue yet." } } @else {
-                div.scroll { table {
+                div.scroll role="group" aria-label="Queues" tabindex="0" { table {
                     thead { tr { th { "queue" } th.n { "messages" } th.n { "dead letters" } th { "read" } } }
                     tbody {
                         @for queue in &overview.queues {
@@ -124,7 +126,7 @@ fn rates(overview: &Overview) -> Markup {
         section #rates data-live {
             h2 { "Rates" }
             @if overview.rates.is_empty() { p { "No worker has opened a quota yet." } } @else {
-                div.scroll { table {
+                div.scroll role="group" aria-label="Rates" tabindex="0" { table {
                     thead { tr { th { "target" } th { "operation" } th.n { "quota per second" } th.n { "learnt" } } }
                     tbody {
                         @for learnt in &overview.rates {
@@ -152,16 +154,14 @@ fn held(holds: &[HoldLine]) -> Markup {
     }
 }
 
-fn pause_form() -> Markup {
+fn pause(is_paused: bool) -> Markup {
     html! {
-        section {
+        @if is_paused {
+            h2 { "Everything is paused" }
+            (resume_form(PauseScope::All.hold().as_str(), "Resume all workers"))
+        } @else {
             h2 { "Pause everything" }
-            form.inline action="/pause" method="post" {
-                input type="hidden" name="scope" value="all";
-                label for="reason" { "Reason" }
-                input #reason name="reason" maxlength="200";
-                button.danger { "Pause all workers" }
-            }
+            (pause_form(&PauseScope::All, "Pause all workers"))
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn list(
 
 fn table(found: &[ReplayReport]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll role="group" aria-label="Replays" tabindex="0" { table {
             thead {
                 tr {
                     th.n { "number" } th { "state" } th { "requested" } th { "by" } th.n { "selected" } th.n { "sent" }
@@ -112,7 +112,7 @@ pub(super) async fn confirm(operator: Operator, State(site): State<Site>, PathOf
         @match plan.replay {
             Some(started) => p { "It was started as " a href={ "/replays/" (started) } { "replay " (started) } "." },
             None => {
-                (forecast(&plan))
+                section #forecast data-live { (forecast(&plan)) }
                 (start_form(&plan))
             }
         }
@@ -134,7 +134,7 @@ fn forecast(plan: &ReplayPlan) -> Markup {
             @if *in_progress > 0 { li { (number(*in_progress)) " are skipped: they are already being resent." } }
             @if *without_request > 0 { li { (number(*without_request)) " are skipped: the ledger kept no request of them." } }
         }
-        div.scroll { table {
+        div.scroll role="group" aria-label="Jobs by code" tabindex="0" { table {
             thead { tr { th { "code" } th { "status" } th { "target" } th { "operation" } th.n { "matching" } th.n { "to resend" } } }
             tbody {
                 @for share in by_code {
@@ -216,7 +216,7 @@ fn progress(report: &ReplayReport) -> Markup {
             "Requested by " (report.requested_by) " " (time(report.requested_at)) ", sent " (time_or_none(report.ended_at)) "."
             @if let Some(who) = &report.cancelled_by { " Cancelled by " (who) "." }
         }
-        div.scroll { table {
+        div.scroll role="group" aria-label="Outcomes" tabindex="0" { table {
             thead { tr { th { "status" } th { "code" } th.n { "jobs" } } }
             tbody {
                 @for outcome in report.outcomes.iter().flatten() {
