@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::ledger::row;
 
 /// Every variable-size value covered by an index: its table, the indexed expression, and what bounds it.
-const INDEXED: [(&str, &str, &str); 37] = [
+const INDEXED: [(&str, &str, &str); 38] = [
     ("authorities", "account", "12 digits"),
     ("authorities", "certificate_id", "32 bytes"),
     ("authorities", "region", "the settings"),
