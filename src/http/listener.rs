@@ -42,8 +42,8 @@ const HEADERS_SIZE_MAX: usize = 32 << 10;
 /// After this time a connection ends with its current request, so that none stays forever, whatever it does.
 const CONNECTION_MAX: Duration = Duration::from_mins(10);
 
-/// Longest time for the last request of a connection and for its response to be read.
-const LAST_REQUEST_MAX: Duration = Duration::from_mins(1);
+/// Longest time for the last request of a connection and for its response to be read, which may be a large download.
+const LAST_REQUEST_MAX: Duration = Duration::from_hours(1);
 
 /// How long open requests may take to finish at the end.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -57,6 +57,7 @@ pub struct Listening {
     listener: TcpListener,
     router: Router,
     tls: Option<Tls>,
+    seats: Seats,
 }
 
 impl Listening {
@@ -65,7 +66,8 @@ impl Listening {
     /// # Errors
     /// The address is in use or not permitted.
     pub async fn bind(address: SocketAddr, router: Router, tls: Option<Tls>) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, router, tls })
+        let seats = Seats::new(CONNECTIONS_MAX);
+        Ok(Self { listener: TcpListener::bind(address).await?, router, tls, seats })
     }
 
     /// Returns the address it listens on.
@@ -81,11 +83,11 @@ impl Listening {
 
     /// Serves requests until `stop` is cancelled, then gives open requests five seconds to finish.
     pub async fn run(self, stop: CancellationToken) {
-        let (seats, connections) = (Seats::new(CONNECTIONS_MAX), TaskTracker::new());
+        let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = accept(&self.listener, &seats) => accepted,
+                accepted = accept(&self.listener, &self.seats) => accepted,
             };
             let Some((stream, peer, seat)) = accepted else { continue };
             let connection = Connection { peer, seat: Arc::new(seat), router: self.router.clone(), stop: stop.clone() };
@@ -166,5 +168,49 @@ impl Connection {
             Ok(Err(error)) => debug!(%error, %peer, "a connection ended with an error"),
             Err(_) => debug!(%peer, "a connection was cut off"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Far more than the buffers of a connection hold.
+    const LARGE: usize = 64 << 20;
+
+    async fn request(address: SocketAddr, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// Premise: a response that is never read keeps its connection open.
+    #[tokio::test]
+    async fn connections_that_never_read_do_not_keep_others_out() {
+        let large = Bytes::from(vec![b'a'; LARGE]);
+        let router = Router::new().route("/", get(|| async { "ok" })).route("/large", get(async move || large.clone()));
+        let listening = Listening::bind(([127, 0, 0, 1], 0).into(), router, None).await.unwrap();
+        let listening = Listening { seats: Seats::new(2), ..listening };
+        let address = listening.address().unwrap();
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(listening.run(stop.clone()));
+        let mut deaf = [request(address, "/large").await, request(address, "/large").await];
+        for stream in &mut deaf {
+            stream.read_exact(&mut [0; 15]).await.unwrap();
+        }
+        let mut answer = String::new();
+        request(address, "/").await.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("ok"), "{answer}");
+        let mut rest = Vec::new();
+        let cut = deaf[0].read_to_end(&mut rest).await;
+        assert!(cut.is_err() || rest.len() < LARGE, "the one that waited longest was closed");
+        drop(deaf);
+        stop.cancel();
+        running.await.unwrap();
     }
 }

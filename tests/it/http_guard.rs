@@ -85,7 +85,7 @@ impl Page {
 
     /// Sends a request with headers, and no body.
     async fn send(&self, line: &str, headers: &[&str]) -> Answer {
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let headers: String = headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
         self.raw(format!("{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n", self.address)).await
     }
 
@@ -93,7 +93,7 @@ impl Page {
     async fn form(&self, path: &str, fields: &str, headers: &[&str]) -> Answer {
         let own = format!("Origin: http://{}", self.address);
         let headers = if headers.is_empty() { vec!["Sec-Fetch-Site: same-origin", &own] } else { headers.to_vec() };
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let headers: String = headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
         self.raw(format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n\
              Content-Length: {}\r\n{headers}\r\n{fields}",

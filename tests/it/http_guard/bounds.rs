@@ -84,20 +84,6 @@ async fn connections_without_a_request_do_not_keep_others_out() {
     assert!(began.elapsed() < Duration::from_secs(10), "it waited for the slow ones to be given up");
 }
 
-/// Premise: a response that is never read keeps its connection open.
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_that_never_read_do_not_keep_others_out() {
-    let page = Page::start(no_tokens()).await;
-    let request = format!("GET /api/v1/openapi.json HTTP/1.1\r\nHost: {}\r\n\r\n", page.address);
-    let mut deaf: Vec<TcpStream> = Vec::new();
-    for _ in 0..MANY {
-        let mut stream = page.connect().await;
-        try_send(&mut stream, request.repeat(4).as_bytes()).await;
-        deaf.push(stream);
-    }
-    assert_eq!(page.send("GET /assets/style.css", &[]).await.status, 200);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_statement_ends_in_time() {
     let limit = Duration::from_millis(300).into();

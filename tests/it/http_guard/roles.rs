@@ -9,14 +9,14 @@ use super::{Answer, OPERATOR, Page, VIEWER, bearer, no_tokens, tokens};
 
 /// Requests a route, with valid values for its parameters and an empty body.
 async fn request(page: &Page, route: &Route, headers: &[&str]) -> Answer {
-    let path = route.path.replace("{number}", "1").replace('{', "").replace('}', "");
+    let path = route.path.replace("{number}", "1").replace(['{', '}'], "");
     let own = format!("Origin: http://{}", page.address);
     let mut headers = headers.to_vec();
     headers.extend(["Sec-Fetch-Site: same-origin", &own]);
     if route.method == Method::POST {
         headers.extend(["Content-Type: application/json", "Content-Length: 2"]);
     }
-    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let headers: String = headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
     let body = if route.method == Method::POST { "{}" } else { "" };
     let (method, host) = (&route.method, page.address);
     page.raw(format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n{body}")).await
