@@ -34,7 +34,8 @@ pub(super) fn chart(history: &History) -> Markup {
             figcaption {
                 "Outcomes per " (per) ". "
                 span.key.registered { "registered" } " " span.key.failed { "failed" } " "
-                span.key.throttled { "throttled" } " " span.key.quota { "quota " (grouped(chart.quota_per_point())) }
+                span.key.throttled { "throttled" } " "
+                @if history.quota > 0.0 { span.key.quota { "quota " (grouped(chart.quota_per_point())) } }
                 @match history.began_at {
                     Some(at) if at > chart.begin => { " Nothing is known before " (time(at)) "." }
                     Some(_) => {}

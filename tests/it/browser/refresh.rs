@@ -12,10 +12,15 @@ use crate::factory::BATCH;
 use crate::ledger::{record, row};
 
 /// Makes the clock of the page fifty times as fast, and counts how often it wakes up and what it fetches.
-const FAST: &str = "window.n_wakings = 0; window.n_fetches = 0;
-    const { setTimeout, fetch } = window;
-    window.setTimeout = (action, ms, ...rest) => setTimeout(() => { window.n_wakings += 1; action(); }, ms / 50, ...rest);
-    window.fetch = (...request) => { window.n_fetches += 1; return fetch(...request); };";
+const FAST: &str = "{
+        const { setTimeout, fetch } = window;
+        Object.assign(window, {
+            n_wakings: 0,
+            n_fetches: 0,
+            setTimeout: (action, ms) => setTimeout(() => { window.n_wakings += 1; action(); }, ms / 50),
+            fetch: (...request) => { window.n_fetches += 1; return fetch(...request); },
+        });
+    }";
 
 impl Browser {
     /// Makes the pages opened from now on refresh fifty times as often.
