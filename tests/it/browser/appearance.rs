@@ -1,10 +1,12 @@
 //! What holds on every page: readable in both themes, at 400 pixels and with assistive technology, and quiet.
 
+use muster_core::outcome::Code;
 use serde_json::{Value, json};
 
 use super::chromium::Browser;
 use super::stage::{OPERATOR, Stage};
 use super::{axe, content};
+use crate::ledger::{record, row};
 
 impl Browser {
     async fn prefer(&self, theme: &str) {
@@ -18,11 +20,11 @@ impl Browser {
         self.until(&format!("innerWidth === {width}")).await;
     }
 
-    /// Returns what makes the page wider than the window; what scrolls by itself may be wider.
+    /// Returns what makes the page wider than the window.
     async fn too_wide(&self) -> Vec<String> {
         let script = "if (document.documentElement.scrollWidth <= innerWidth) return [];
-            return [...document.querySelectorAll('body *')].filter(element => !element.closest('.scroll'))
-                .filter(element => element.getBoundingClientRect().right > innerWidth)
+            return [...document.querySelectorAll('body, body *')]
+                .filter(element => element === document.body || element.getBoundingClientRect().right > innerWidth)
                 .map(element => 'too wide: ' + element.outerHTML.slice(0, 200))";
         serde_json::from_value(self.script(script).await).unwrap()
     }
@@ -67,6 +69,25 @@ async fn every_page_is_readable_accessible_and_quiet() {
         wrong.extend(check(&stage.browser, &path, axe).await);
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    stage.finish(&[]).await;
+}
+
+/// On paper a batch is a report: dark on light, without navigation and buttons, and with the time of the reading.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_printed_batch_is_a_report() {
+    let Some(stage) = Stage::open_as(OPERATOR).await else { return };
+    let browser = &stage.browser;
+    record(&stage.factory.ledger, vec![row(1, Code::Ok), row(2, Code::Timeout)]).await;
+    stage.visit("/batches/batch").await;
+    let light = browser.colours().await;
+    browser.prefer("dark").await;
+    assert_ne!(browser.colours().await, light);
+    let features = json!([{ "name": "prefers-color-scheme", "value": "dark" }]);
+    browser.devtools("Emulation.setEmulatedMedia", json!({ "media": "print", "features": features })).await;
+    assert_eq!(browser.colours().await, light);
+    let shown = "return ['header', 'nav', 'button', 'input', '#actions', '#progress', '#failures', '#read-at']
+        .filter(selector => document.querySelector(selector).checkVisibility())";
+    assert_eq!(browser.script(shown).await, json!(["#progress", "#failures", "#read-at"]));
     stage.finish(&[]).await;
 }
 

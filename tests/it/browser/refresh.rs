@@ -1,5 +1,6 @@
 //! The page keeps itself current, without disturbing its reader.
 
+use muster_core::certificate::Certificate;
 use muster_core::hold::HoldKey;
 use muster_core::outcome::Code;
 use serde_json::json;
@@ -139,6 +140,24 @@ async fn parked_jobs_come_and_go() {
     stage.browser.until(is_shown).await;
     record(&stage.factory.ledger, vec![row(5, Code::Ok)]).await;
     stage.browser.until(&format!("!{is_shown}")).await;
+    stage.finish(&[]).await;
+}
+
+/// What AWS answered belongs to the moment of the question: a refresh would show the page without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_of_aws_stays() {
+    let Some(stage) = open(VIEWER, "/").await else { return };
+    let Stage { factory, browser, .. } = &stage;
+    let pems = factory.leaves(1);
+    factory.enqueue(&pems).await;
+    factory.drain().await;
+    let id = Certificate::from_pem(&pems[0]).unwrap().id();
+    stage.visit(&format!("/certificates/{id}")).await;
+    browser.press("Ask AWS what it knows now").await;
+    browser.sees("At AWS now").await;
+    browser.sees("ACTIVE, registered").await;
+    assert_eq!(browser.script("return document.querySelector('#refresh').checkVisibility()").await, false);
+    assert_eq!(browser.count("n_wakings").await, 0);
     stage.finish(&[]).await;
 }
 
