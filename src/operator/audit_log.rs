@@ -56,7 +56,7 @@ impl fmt::Display for AuditLine {
 }
 
 /// Formats a detail for people, such as `dropped 12,000, all yes`. Empty values are omitted.
-fn in_words(detail: &Value) -> String {
+pub fn in_words(detail: &Value) -> String {
     match detail {
         Value::Null => String::new(),
         Value::Bool(value) => if *value { "yes" } else { "no" }.to_owned(),

@@ -112,7 +112,8 @@ fn quota(rates: &[RateReport]) -> f64 {
         let highest = targets.entry(&rate.target).or_default();
         *highest = highest.max(rate.ceiling);
     }
-    targets.values().sum()
+    // The sum of no numbers is -0.0, which would be shown.
+    targets.values().fold(0.0, |sum, rate| sum + rate)
 }
 
 /// Sums the points of all targets and operations.

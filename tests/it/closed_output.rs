@@ -47,6 +47,8 @@ const COMMANDS: &[(&[&str], i32)] = &[
     (&["prune", "--older-than=0s", "--dry-run"], 0),
     (&["enqueue", "--dry-run", "leaf.pem"], 0),
     (&["ca", "register", "cas/plant.pem", "--mode=sni-only", "--dry-run"], 0),
+    (&["token", "eva"], 0),
+    (&["token", "eva", "--json"], 0),
     (&["demo", "--help"], 0),
 ];
 
@@ -147,8 +149,8 @@ fn every_command_is_tested_without_a_reader() {
     let names = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names: BTreeSet<&str> = names.filter_map(|line| line.split_whitespace().next()).collect();
     let tried: BTreeSet<&str> = COMMANDS.iter().map(|(arguments, _)| arguments[0]).collect();
-    // `serve` and `sandbox` keep running and print no result; `pause` and `resume` are tested with the commands that
+    // `page`, `serve` and `sandbox` keep running and print no result; `pause` and `resume` are tested with the commands that
     // change something.
-    let others = BTreeSet::from(["help", "pause", "resume", "sandbox", "serve"]);
+    let others = BTreeSet::from(["help", "page", "pause", "resume", "sandbox", "serve"]);
     assert_eq!(names, &tried | &others);
 }

@@ -126,7 +126,7 @@ fn groups(report: &BatchReport, groups: &[FailureGroup], may_change: bool) -> Ma
     html! {
         @if groups.is_empty() { p { "Nothing failed." } } @else {
             div.scroll role="group" aria-label="Failures by code" tabindex="0" { table {
-                thead { tr { th { "code" } th { "status" } th.n { "certificates" } th.wide { "example" } @if may_change { th {} } } }
+                thead { tr { th { "code" } th { "status" } th.n { "certificates" } th.wide { "example" } @if may_change { th { span.hidden { "action" } } } } }
                 tbody {
                     @for group in groups {
                         tr data-key={ (group.code) "/" (group.status) } {

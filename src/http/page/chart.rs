@@ -33,13 +33,14 @@ pub(super) fn chart(history: &History) -> Markup {
         figure.chart {
             figcaption {
                 "Outcomes per " (per) ". "
-                span.key.registered { "registered" } " " span.key.failed { "failed" } " "
-                span.key.throttled { "throttled" } " " span.key.quota { "quota " (grouped(chart.quota_per_point())) }
                 @match history.began_at {
-                    Some(at) if at > chart.begin => { " Nothing is known before " (time(at)) "." }
+                    Some(at) if at > chart.begin => { "Nothing is known before " (time(at)) ". " }
                     Some(_) => {}
-                    None => { " Nothing has been recorded yet." }
+                    None => { "Nothing has been recorded yet. " }
                 }
+                span.key.registered { "registered" } " " span.key.failed { "failed" } " "
+                span.key.throttled { "throttled" } " "
+                @if history.quota > 0.0 { span.key.quota { "quota " (grouped(chart.quota_per_point())) } }
             }
             svg viewBox={ "0 0 " (SIZE.0) " " (SIZE.1) } preserveAspectRatio="none" role="img" aria-label=(label) {
                 title { (label) }

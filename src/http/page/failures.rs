@@ -20,7 +20,7 @@ pub(super) async fn list(viewer: Viewer, State(site): State<Site>) -> PageResult
                     thead {
                         tr {
                             th { "code" } th { "status" } th.n { "certificates" } th.n { "batches" } th { "last" }
-                            th { "in batch" } th { "resent unchanged" } @if frame.may_change() { th {} }
+                            th { "in batch" } th { "resent unchanged" } @if frame.may_change() { th { span.hidden { "action" } } }
                         }
                     }
                     tbody {

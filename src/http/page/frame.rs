@@ -158,7 +158,9 @@ fn status_line(overview: &Overview) -> Markup {
                 ul.obstacles {
                     @for obstacle in &overview.obstacles {
                         li data-severity=(format!("{:?}", obstacle.severity).to_lowercase()) {
-                            span { (obstacle.what) } " " span.fix { (fix(&obstacle.fix)) }
+                            // The sentence may have said it already.
+                            @if !overview.sentence.contains(&obstacle.what) { span { (obstacle.what) } " " }
+                            span.fix { (fix(&obstacle.fix)) }
                         }
                     }
                 }

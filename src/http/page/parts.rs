@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
@@ -50,9 +50,12 @@ pub(super) fn fix(text: &str) -> Markup {
     }
 }
 
+/// What is encoded in addresses: all but letters, digits and the unreserved characters of RFC 3986.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Encodes a text as one segment of a path.
 pub(super) fn path(text: &str) -> impl std::fmt::Display {
-    utf8_percent_encode(text, NON_ALPHANUMERIC)
+    utf8_percent_encode(text, ENCODED)
 }
 
 /// Returns an address with the fields that are not empty.
@@ -62,7 +65,7 @@ pub(in crate::http) fn address(path: &str, fields: &[(&str, &str)]) -> String {
         address.push(if i == 0 { '?' } else { '&' });
         address.push_str(name);
         address.push('=');
-        address.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
+        address.extend(utf8_percent_encode(value, ENCODED));
     }
     address
 }

@@ -4,12 +4,14 @@ use axum::extract::State;
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::frame::{Frame, PageProblem, PageResult, Section};
 use super::parts::{duration, number, number_or_unknown, time, time_or_none};
 use crate::http::guard::{Operator, Viewer};
 use crate::http::request::{Fields, Params, PathOf};
 use crate::http::site::Site;
+use crate::operator::audit_log::in_words;
 use crate::operator::replays::{self, Forecast, ReplayOrder, ReplayPlan, ReplayReport, ReplayState};
 use muster_core::job::Name;
 use muster_core::outcome::Code;
@@ -64,7 +66,7 @@ fn table(found: &[ReplayReport]) -> Markup {
                         td { (replay.requested_by) }
                         td.n { (number(replay.chosen)) }
                         td.n { (number(replay.sent)) }
-                        td.wide { code { (shortened(replay.filter.get())) } }
+                        td.wide { (selection(&replay.filter)) }
                     }
                 }
             }
@@ -72,11 +74,12 @@ fn table(found: &[ReplayReport]) -> Markup {
     }
 }
 
-/// Shortens a filter, which may name 100,000 certificates.
-fn shortened(filter: &str) -> String {
+/// Describes a filter, shortened: it may name 100,000 certificates.
+fn selection(filter: &RawValue) -> String {
     const SHOWN: usize = 300;
-    let shown: String = filter.chars().take(SHOWN).collect();
-    if shown.len() < filter.len() { shown + "..." } else { shown }
+    let words = serde_json::from_str(filter.get()).map_or_else(|_| filter.get().to_owned(), |value| in_words(&value));
+    let shown: String = words.chars().take(SHOWN).collect();
+    if shown.len() < words.len() { shown + "..." } else { shown }
 }
 
 /// What a form selects: the failures of a batch, or of all batches.
@@ -117,7 +120,7 @@ pub(super) async fn confirm(operator: Operator, State(site): State<Site>, PathOf
             }
         }
         h2 { "Selection" }
-        p { code { (shortened(plan.filter.get())) } }
+        p { (selection(&plan.filter)) }
         p { "Planned by " (plan.planned_by) ". It can be started until " (time(plan.valid_until)) "." }
     };
     frame.render("Plan of a replay", &content).await
@@ -191,7 +194,7 @@ pub(super) async fn show(viewer: Viewer, State(site): State<Site>, PathOf(number
             }
         }
         h2 { "Selection" }
-        p { code { (shortened(report.filter.get())) } }
+        p { (selection(&report.filter)) }
     };
     frame.render(&format!("Replay {number}"), &content).await
 }
@@ -216,14 +219,16 @@ fn progress(report: &ReplayReport) -> Markup {
             "Requested by " (report.requested_by) " " (time(report.requested_at)) ", sent " (time_or_none(report.ended_at)) "."
             @if let Some(who) = &report.cancelled_by { " Cancelled by " (who) "." }
         }
-        div.scroll role="group" aria-label="Outcomes" tabindex="0" { table {
-            thead { tr { th { "status" } th { "code" } th.n { "jobs" } } }
-            tbody {
-                @for outcome in report.outcomes.iter().flatten() {
-                    tr { td { (outcome.status) } td { (outcome.code) } td.n { (number(outcome.n)) } }
+        @if report.outcomes.iter().flatten().next().is_some() {
+            div.scroll role="group" aria-label="Outcomes" tabindex="0" { table {
+                thead { tr { th { "status" } th { "code" } th.n { "jobs" } } }
+                tbody {
+                    @for outcome in report.outcomes.iter().flatten() {
+                        tr { td { (outcome.status) } td { (outcome.code) } td.n { (number(outcome.n)) } }
+                    }
                 }
-            }
-        } }
+            } }
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Texts from outside are shown as texts.
 
-use muster::ledger::{Page, Row};
-use muster_core::outcome::Attempt;
-use muster_core::outcome::Code;
 use std::collections::BTreeMap;
+
+use muster::ledger::{Page, Row};
+use muster_core::outcome::{Attempt, Code};
 use time::OffsetDateTime;
 
 use super::stage::{OPERATOR, Stage};
@@ -50,7 +50,9 @@ async fn markup_in_texts_is_shown_and_not_executed() {
         let n_injected = "return document.querySelectorAll('img, script:not([src])').length";
         assert_eq!(browser.script(n_injected).await, 0, "{path}");
     }
-    stage.visit("/batches/batch").await;
-    browser.sees(HOSTILE).await;
+    for path in ["/batches", "/batches/batch", &format!("/certificates/{ENCODED}")] {
+        stage.visit(path).await;
+        browser.sees(HOSTILE).await;
+    }
     stage.finish(&["the server responded with a status of 40"]).await;
 }

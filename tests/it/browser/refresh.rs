@@ -1,5 +1,6 @@
 //! The page keeps itself current, without disturbing its reader.
 
+use muster_core::certificate::Certificate;
 use muster_core::hold::HoldKey;
 use muster_core::outcome::Code;
 use serde_json::json;
@@ -12,10 +13,15 @@ use crate::factory::BATCH;
 use crate::ledger::{record, row};
 
 /// Makes the clock of the page fifty times as fast, and counts how often it wakes up and what it fetches.
-const FAST: &str = "window.n_wakings = 0; window.n_fetches = 0;
-    const { setTimeout, fetch } = window;
-    window.setTimeout = (action, ms, ...rest) => setTimeout(() => { window.n_wakings += 1; action(); }, ms / 50, ...rest);
-    window.fetch = (...request) => { window.n_fetches += 1; return fetch(...request); };";
+const FAST: &str = "{
+        const { setTimeout, fetch } = window;
+        Object.assign(window, {
+            n_wakings: 0,
+            n_fetches: 0,
+            setTimeout: (action, ms) => setTimeout(() => { window.n_wakings += 1; action(); }, ms / 50),
+            fetch: (...request) => { window.n_fetches += 1; return fetch(...request); },
+        });
+    }";
 
 impl Browser {
     /// Makes the pages opened from now on refresh fifty times as often.
@@ -134,6 +140,24 @@ async fn parked_jobs_come_and_go() {
     stage.browser.until(is_shown).await;
     record(&stage.factory.ledger, vec![row(5, Code::Ok)]).await;
     stage.browser.until(&format!("!{is_shown}")).await;
+    stage.finish(&[]).await;
+}
+
+/// What AWS answered belongs to the moment of the question: a refresh would show the page without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_of_aws_stays() {
+    let Some(stage) = open(VIEWER, "/").await else { return };
+    let Stage { factory, browser, .. } = &stage;
+    let pems = factory.leaves(1);
+    factory.enqueue(&pems).await;
+    factory.drain().await;
+    let id = Certificate::from_pem(&pems[0]).unwrap().id();
+    stage.visit(&format!("/certificates/{id}")).await;
+    browser.press("Ask AWS what it knows now").await;
+    browser.sees("At AWS now").await;
+    browser.sees("ACTIVE, registered").await;
+    assert_eq!(browser.script("return document.querySelector('#refresh').checkVisibility()").await, false);
+    assert_eq!(browser.count("n_wakings").await, 0);
     stage.finish(&[]).await;
 }
 
