@@ -5,6 +5,7 @@ use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::frame::{Frame, PageProblem, PageResult, Section};
 use super::parts::{duration, number, number_or_unknown, time, time_or_none};
@@ -77,7 +78,9 @@ fn table(found: &[ReplayReport]) -> Markup {
 /// Describes a filter, shortened: it may name 100,000 certificates.
 fn selection(filter: &RawValue) -> String {
     const SHOWN: usize = 300;
-    let words = serde_json::from_str(filter.get()).map_or_else(|_| filter.get().to_owned(), |value| in_words(&value));
+    let mut fields: Map<String, Value> = serde_json::from_str(filter.get()).unwrap_or_default();
+    fields.retain(|_, value| *value != Value::Bool(false));
+    let words = in_words(&Value::Object(fields));
     let shown: String = words.chars().take(SHOWN).collect();
     if shown.len() < words.len() { shown + "..." } else { shown }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::chromium::Browser;
 use crate::python::file_of;
 
-/// The package of PyPI that contains it, and where.
+/// The package of pip that contains it, and where.
 const PACKAGE: (&str, &str) = ("axe-playwright-python==0.1.8", "axe_playwright_python/axe.min.js");
 
 /// Returns its source; `None`: it cannot be installed here.

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over WebDriver (<https://www.w3.org/TR/webdriver2/>) by a chromedriver of its own.
+//! A headless Chromium, driven over `WebDriver` (<https://www.w3.org/TR/webdriver2/>) by a chromedriver of its own.
 //!
 //! Every wait is for something that the page shows or does, for up to a minute: machines are busy.
 
@@ -30,7 +30,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The time zone of the browser: 5:45 ahead of UTC, so that no local time looks like a UTC time.
 pub(super) const ZONE: (&str, time::UtcOffset) = ("Asia/Kathmandu", time::macros::offset!(+5:45));
 
-/// The name of an element in answers of WebDriver.
+/// The name of an element in answers of `WebDriver`.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A running browser; it ends on drop, together with its chromedriver.
@@ -91,7 +91,7 @@ impl Browser {
         self.post("/execute/sync", json!({ "script": script, "args": [] })).await
     }
 
-    /// Sends a command of the Chrome DevTools Protocol.
+    /// Sends a command of the Chrome `DevTools` Protocol.
     pub(super) async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await.unwrap()
     }
@@ -181,10 +181,10 @@ impl Browser {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, successful).await {
-            Ok(value) => value,
-            Err(_) => panic!("timed out waiting for: {what}; the page is {}", self.description().await),
+        if let Ok(value) = tokio::time::timeout(PATIENCE, successful).await {
+            return value;
         }
+        panic!("timed out waiting for: {what}; the page is {}", self.description().await)
     }
 
     async fn description(&self) -> Value {
