@@ -15,8 +15,9 @@ pub(in crate::http) mod replays;
 
 use axum::Json;
 use axum::http::{Method, StatusCode};
-use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::guard::{Route, Routes, Viewer};
@@ -37,11 +38,27 @@ type Answer<T> = Result<Json<T>, Problem>;
 #[openapi(
     info(
         title = "Muster",
-        description = "Registers device certificates with AWS IoT Core in bulk. Every endpoint needs a token with the role                        viewer; those that change something need the role operator.",
+        description = "Registers device certificates with AWS IoT Core in bulk. Every endpoint needs a token with the role \
+                       viewer; those that change something need the role operator.",
     ),
-    components(schemas(Problem))
+    components(schemas(Problem)),
+    modifiers(&Roles)
 )]
 struct Api;
+
+/// Declares the roles as security schemes.
+struct Roles;
+
+impl Modify for Roles {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        for (role, allows) in [("viewer", "may read"), ("operator", "may read and change")] {
+            let description = format!("A token of `http.tokens_file` whose role is {role}: it {allows}.");
+            let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+            components.add_security_scheme(role, SecurityScheme::Http(bearer));
+        }
+    }
+}
 
 /// Returns the routes and the `OpenAPI` document that describes them.
 pub fn routes() -> (Routes<Site>, Document) {

@@ -22,6 +22,9 @@ use crate::operator::replays::{NoReplay, PlanError};
 use crate::operator::status::UnknownBatch;
 use muster_core::advice::Advice;
 
+/// SQLSTATE class of a value that Postgres refuses, such as text with a NUL character.
+const DATA_ERROR: &str = "22";
+
 /// What went wrong, as RFC 9457 defines it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Problem {
@@ -127,6 +130,12 @@ fn status_of_bulk(error: &BulkError) -> StatusCode {
 impl Problem {
     /// The ledger cannot answer, so nothing is known: never shown as zero.
     fn of_ledger(error: &LedgerError) -> Self {
+        if error.class() == DATA_ERROR {
+            return Self::new(StatusCode::BAD_REQUEST, "the request contains a text that the ledger cannot contain");
+        }
+        if matches!(error, LedgerError::TargetChanged { .. }) {
+            return Self::of(StatusCode::CONFLICT, error);
+        }
         Self { title: "The ledger is unavailable", ..Self::of(StatusCode::SERVICE_UNAVAILABLE, error) }
     }
 }

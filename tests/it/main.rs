@@ -36,6 +36,7 @@ mod ledger;
 mod logging;
 mod moto;
 mod odd_answers;
+mod openapi;
 mod operations;
 mod output_file;
 mod pause;
