@@ -18,8 +18,10 @@ fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
     })
 }
 
+/// An optional field of another schema has its description beside the reference.
 fn is_described(value: &Value) -> bool {
-    value["description"].as_str().is_some_and(|text| !text.trim().is_empty())
+    let has_text = |value: &Value| value["description"].as_str().is_some_and(|text| !text.trim().is_empty());
+    has_text(value) || value["oneOf"].as_array().is_some_and(|kinds| kinds.iter().any(has_text))
 }
 
 /// `UPDATE=1 cargo test openapi` rewrites the file.

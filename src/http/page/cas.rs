@@ -29,7 +29,7 @@ pub(super) async fn list(viewer: Viewer, State(site): State<Site>) -> PageResult
 
 fn awaited(cas: &[AwaitedCa]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll role="group" aria-label="CAs that jobs wait for" tabindex="0" { table {
             thead { tr { th.wide { "CA" } th { "target" } th.wide { "what happened" } th { "waiting" } th { "fix" } } }
             tbody {
                 @for ca in cas {
@@ -48,7 +48,7 @@ fn awaited(cas: &[AwaitedCa]) -> Markup {
 
 fn registered(cas: &[RegisteredCa]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll role="group" aria-label="Registered CAs" tabindex="0" { table {
             thead { tr { th.wide { "CA" } th { "where" } th { "last known status" } th { "valid until" } th { "in the ledger since" } } }
             tbody {
                 @for ca in cas {
@@ -67,7 +67,7 @@ fn registered(cas: &[RegisteredCa]) -> Markup {
 
 fn failed(cas: &[FailedCa]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll role="group" aria-label="CAs that could not be registered" tabindex="0" { table {
             thead { tr { th.wide { "CA" } th { "batch" } th { "code" } th.wide { "detail" } th { "when" } } }
             tbody {
                 @for ca in cas {

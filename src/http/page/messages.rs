@@ -61,7 +61,7 @@ pub(super) async fn quarantine(
 
 fn quarantined(messages: &[QuarantinedMessage]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll role="group" aria-label="Quarantined messages" tabindex="0" { table {
             thead {
                 tr { th { "message" } th { "reason" } th.wide { "detail" } th.n { "bytes" } th { "sent" } th { "quarantined" } }
             }
@@ -134,7 +134,7 @@ async fn dead_page(viewer: &Viewer, site: &Site, letters: Option<&[ListedLetter]
 
 fn dead_table(letters: &[ListedLetter]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll role="group" aria-label="Dead letters" tabindex="0" { table {
             caption { (letters.len()) " messages" @if letters.len() >= LIMIT as usize { ", there may be more" } }
             thead { tr { th { "message" } th { "sent" } th.n { "received" } th { "batch" } th { "ref" } th.wide { "certificate, or why it is not a job" } } }
             tbody {
@@ -263,7 +263,7 @@ pub(super) async fn changes(
 
 fn changes_table(found: &[ChangeView]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll role="group" aria-label="Bulk changes" tabindex="0" { table {
             thead { tr { th { "action" } th { "state" } th { "started" } th { "by" } th.n { "expected" } th.n { "done" } th.n { "failed" } } }
             tbody {
                 @for change in found {

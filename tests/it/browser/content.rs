@@ -84,6 +84,10 @@ fn paths(plan: &str, certificate: &str, long: &str) -> Vec<String> {
         "/replays".to_owned(),
         format!("/replays/plans/{plan}"),
         "/replays/1".to_owned(),
+        "/cas".to_owned(),
+        "/dead-letters".to_owned(),
+        "/quarantine".to_owned(),
+        "/changes".to_owned(),
         "/audit".to_owned(),
     ]
     .into()
