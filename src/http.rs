@@ -1,6 +1,6 @@
-//! The HTTP endpoints of a worker: metrics, liveness and readiness.
+//! The HTTP endpoints: metrics and health of a worker; the ops page and its API.
 //!
-//! May use: [`engine`](crate::engine), [`telemetry`](crate::telemetry), [`health`](crate::health) and below. Must not
+//! May use: [`engine`](crate::engine), [`operator`](crate::operator), [`telemetry`](crate::telemetry), [`health`](crate::health) and below. Must not
 //! know: commands.
 
 pub mod admin;

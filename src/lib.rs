@@ -14,8 +14,8 @@
 //!
 //! ```text
 //! cli        the commands: arguments in, text or JSON out
-//! http       metrics and health
-//! engine     the worker process: receive, work, record     operator   doctor, reconcile, CA registration, redrive
+//! http       metrics, health, the ops page and its API
+//! engine     the worker process: receive, work, record     operator   what operators ask and request
 //! intake     certificate file readers, enqueue             quota      permits, leased from the ledger
 //! health     circuit breakers, holds, clocks               telemetry  logs, metrics
 //! aws        the only calls to AWS: SQS, IoT, STS          ledger     the only SQL
