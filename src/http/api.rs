@@ -8,6 +8,7 @@ mod audit;
 pub(in crate::http) mod batches;
 mod certificates;
 mod changes;
+mod document;
 mod fleet;
 mod holds;
 pub(in crate::http) mod pauses;
@@ -16,8 +17,6 @@ pub(in crate::http) mod replays;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use utoipa::openapi::OpenApi as Document;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::guard::{Route, Routes, Viewer};
@@ -34,35 +33,9 @@ pub const PAGE_MAX: u32 = 1000;
 /// The result of a handler.
 type Answer<T> = Result<Json<T>, Problem>;
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Muster",
-        description = "Registers device certificates with AWS IoT Core in bulk. Every endpoint needs a token with the role \
-                       viewer; those that change something need the role operator.",
-    ),
-    components(schemas(Problem)),
-    modifiers(&Roles)
-)]
-struct Api;
-
-/// Declares the roles as security schemes.
-struct Roles;
-
-impl Modify for Roles {
-    fn modify(&self, document: &mut Document) {
-        let components = document.components.get_or_insert_default();
-        for (role, allows) in [("viewer", "may read"), ("operator", "may read and change")] {
-            let description = format!("A token of `http.tokens_file` whose role is {role}: it {allows}.");
-            let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
-            components.add_security_scheme(role, SecurityScheme::Http(bearer));
-        }
-    }
-}
-
 /// Returns the routes and the `OpenAPI` document that describes them.
 pub fn routes() -> (Routes<Site>, Document) {
-    let (router, document) = OpenApiRouter::with_openapi(Api::openapi())
+    let (router, mut document) = OpenApiRouter::with_openapi(document::beginning())
         .nest(
             PREFIX,
             OpenApiRouter::new()
@@ -76,6 +49,7 @@ pub fn routes() -> (Routes<Site>, Document) {
                 .merge(audit::routes()),
         )
         .split_for_parts();
+    document::complete(&mut document);
     let served = document.clone();
     let openapi = async move |_: Viewer| Json(served.clone());
     let routes = Routes::new().merge(router, listed(&document)).get(&format!("{PREFIX}/openapi.json"), openapi);

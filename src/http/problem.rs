@@ -8,12 +8,14 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{ToResponse, ToSchema};
 
 use crate::aws::queue::QueueError;
 use crate::config::UnknownTarget;
 use crate::ledger::LedgerError;
 use crate::operator::bulk::BulkError;
+use crate::operator::ca_registration::CaRegistrationError;
 use crate::operator::certificates::{CertificateQueryError, NothingKnown};
 use crate::operator::holds::NotHeld;
 use crate::operator::pausing::{NotPaused, ScopeError};
@@ -100,13 +102,23 @@ impl From<anyhow::Error> for Problem {
             Self::of(Code::BAD_REQUEST, wrong)
         } else if let Some(ledger) = error.downcast_ref::<LedgerError>() {
             Self::of_ledger(ledger)
-        } else if error.is::<InventoryError>() || error.is::<QueueError>() {
-            Self::new(Code::BAD_GATEWAY, format!("AWS could not be asked: {error:#}"))
+        } else if let Some(advice) = aws_error(&error) {
+            let hint = advice.hint().map(Cow::into_owned);
+            Self { hint, ..Self::new(Code::BAD_GATEWAY, format!("AWS could not be asked: {error:#}")) }
         } else {
             tracing::error!(error = format!("{error:#}"), "a request failed");
             Self::new(Code::INTERNAL_SERVER_ERROR, "the request failed; the log of the process says why")
         }
     }
+}
+
+/// Returns the error if AWS could not be asked.
+fn aws_error(error: &anyhow::Error) -> Option<&dyn Advice> {
+    let inventory = error.downcast_ref::<InventoryError>().map(|error| error as &dyn Advice);
+    let queue = || error.downcast_ref::<QueueError>().map(|error| error as &dyn Advice);
+    // To create the client of a target fails with it.
+    let target = || error.downcast_ref::<CaRegistrationError>().map(|error| error as &dyn Advice);
+    inventory.or_else(queue).or_else(target)
 }
 
 fn status_of_plan(error: &PlanError) -> StatusCode {
@@ -164,10 +176,21 @@ macro_rules! from_rejection {
 
 from_rejection!(FormRejection, JsonRejection, PathRejection, QueryRejection);
 
+/// The media type of problem details.
+const MEDIA_TYPE: &str = "application/problem+json";
+
+impl<'r> ToResponse<'r> for Problem {
+    fn response() -> (&'r str, RefOr<utoipa::openapi::Response>) {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let response = ResponseBuilder::new().description("The request failed.").content(MEDIA_TYPE, content);
+        ("Problem", response.build().into())
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let retry_after = self.retry_after;
-        let content_type = [(CONTENT_TYPE, "application/problem+json")];
+        let content_type = [(CONTENT_TYPE, MEDIA_TYPE)];
         let mut response = (self.status, content_type, Json(&self)).into_response();
         add_retry_after(&mut response, retry_after);
         // Who reads it may need a page instead: `guard` decides that.

@@ -31,15 +31,21 @@ fn failed(n: u32, pem: &str, code: Code) -> Row {
 /// Creates a factory whose ledger has `n` failed jobs for each code.
 async fn with_failures(failures: &[(Code, usize)]) -> (Factory, Vec<Row>) {
     let factory = Factory::new(1000.0).await;
+    let rows = add_failures(&factory, failures).await;
+    (factory, rows)
+}
+
+/// Adds `n` failed jobs for each code to the ledger of a factory.
+pub(crate) async fn add_failures(factory: &Factory, failures: &[(Code, usize)]) -> Vec<Row> {
     let codes = failures.iter().flat_map(|&(code, n)| std::iter::repeat_n(code, n));
     let pems = factory.leaves(failures.iter().map(|(_, n)| n).sum());
     let mut rows: Vec<Row> = (0..).zip(codes).zip(&pems).map(|((n, code), pem)| failed(n, pem, code)).collect();
-    let account = account(&factory).await;
+    let account = account(factory).await;
     for row in &mut rows {
         row.account.clone_from(&account);
     }
     factory.ledger.record(&page(rows.clone())).await.unwrap();
-    (factory, rows)
+    rows
 }
 
 /// Returns the account of the sandbox.
@@ -48,7 +54,7 @@ async fn account(factory: &Factory) -> String {
     muster::aws::identity::account_of(&aws).await.unwrap().id
 }
 
-fn n_sent(factory: &Factory) -> u64 {
+pub(crate) fn n_sent(factory: &Factory) -> u64 {
     factory.counts("jobs").sent
 }
 
@@ -72,7 +78,7 @@ async fn json(factory: &Factory, arguments: &[&str]) -> Value {
     serde_json::from_str(&stdout).unwrap()
 }
 
-async fn until_finished(factory: &Factory, number: i64) {
+pub(crate) async fn until_finished(factory: &Factory, number: i64) {
     factory
         .until("the replay and its jobs have finished", async |f| {
             let has_ended = f.ledger.replay(number).await.unwrap().unwrap().ended_at.is_some();

@@ -32,7 +32,7 @@ struct AuditParams {
 /// What operators changed, the latest first.
 #[utoipa::path(
     get, path = "/audit", tag = "audit", security(("viewer" = [])), params(AuditParams),
-    responses((status = OK, body = [AuditLine]), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = [AuditLine]), (status = "default", body = Problem))
 )]
 async fn audit(_: Viewer, State(site): State<Site>, Params(params): Params<AuditParams>) -> Answer<Vec<AuditLine>> {
     Ok(Json(audit_lines(&site.ledger, params.before, page_size(params.limit)?).await?))

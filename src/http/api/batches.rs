@@ -72,7 +72,7 @@ impl BatchParams {
 /// The batches, the newest first, with the state of the fleet.
 #[utoipa::path(
     get, path = "/batches", tag = "batches", security(("viewer" = [])), params(BatchParams),
-    responses((status = OK, body = BatchListing), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = BatchListing), (status = "default", body = Problem))
 )]
 async fn list(_: Viewer, State(site): State<Site>, Params(params): Params<BatchParams>) -> Answer<BatchListing> {
     let (filter, limit) = (params.filter(), page_size(params.limit)?);
@@ -83,7 +83,7 @@ async fn list(_: Viewer, State(site): State<Site>, Params(params): Params<BatchP
 #[utoipa::path(
     get, path = "/batches/{batch}", tag = "batches", security(("viewer" = [])),
     params(("batch" = String, Path, description = "Name of the batch")),
-    responses((status = OK, body = BatchReport), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = BatchReport), (status = "default", body = Problem))
 )]
 async fn show(_: Viewer, State(site): State<Site>, PathOf(batch): PathOf<Name>) -> Answer<BatchReport> {
     let query = StatusQuery { config: &site.config, ledger: &site.ledger, batch: &batch };
@@ -117,7 +117,7 @@ impl FailureParams {
 #[utoipa::path(
     get, path = "/batches/{batch}/failures", tag = "batches", security(("viewer" = [])),
     params(("batch" = String, Path, description = "Name of the batch"), FailureParams),
-    responses((status = OK, body = FailurePage), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = FailurePage), (status = "default", body = Problem))
 )]
 async fn failures(
     _: Viewer,
@@ -140,7 +140,7 @@ struct AllFailuresParams {
 /// The failures of all batches by code, the most frequent first.
 #[utoipa::path(
     get, path = "/failures", tag = "batches", security(("viewer" = [])), params(AllFailuresParams),
-    responses((status = OK, body = [CodeFailures]), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = [CodeFailures]), (status = "default", body = Problem))
 )]
 async fn all_failures(
     _: Viewer,
@@ -174,7 +174,7 @@ struct ExportParams {
     params(("batch" = String, Path, description = "Name of the batch"), ExportParams),
     responses(
         (status = OK, description = "One line per outcome", content((String = "text/csv"), (String = "application/jsonl"))),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json")
+        (status = "default", body = Problem)
     )
 )]
 async fn export(

@@ -22,7 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
 #[utoipa::path(
     get, path = "/certificates/{certificate}", tag = "certificates", security(("viewer" = [])),
     params(("certificate" = String, Path, description = "Its id, its serial number, or the producer's name for the device")),
-    responses((status = OK, body = ShownCertificate), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ShownCertificate), (status = "default", body = Problem))
 )]
 async fn show(_: Viewer, State(site): State<Site>, PathOf(text): PathOf<String>) -> Answer<ShownCertificate> {
     Ok(Json(look_up(&site.ledger, &CertificateQuery::of_text(&text)?).await?))
@@ -40,7 +40,7 @@ struct CertificateSearch {
 #[utoipa::path(
     post, path = "/certificates/search", tag = "certificates", security(("viewer" = [])),
     request_body = CertificateSearch,
-    responses((status = OK, body = ShownCertificate), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ShownCertificate), (status = "default", body = Problem))
 )]
 async fn search(
     _: Viewer,
@@ -54,7 +54,7 @@ async fn search(
 #[utoipa::path(
     post, path = "/certificates/{certificate}/describe", tag = "certificates", security(("viewer" = [])),
     params(("certificate" = String, Path, description = "Its id, its serial number, or the producer's name for the device")),
-    responses((status = OK, body = ShownCertificate), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ShownCertificate), (status = "default", body = Problem))
 )]
 async fn ask_aws(_: Viewer, State(site): State<Site>, PathOf(text): PathOf<String>) -> Answer<ShownCertificate> {
     let mut shown = look_up(&site.ledger, &CertificateQuery::of_text(&text)?).await?;

@@ -45,7 +45,7 @@ struct QuarantineParams {
 /// The quarantined messages, without their bodies.
 #[utoipa::path(
     get, path = "/quarantine", tag = "messages", security(("viewer" = [])), params(QuarantineParams),
-    responses((status = OK, body = QuarantinePage), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = QuarantinePage), (status = "default", body = Problem))
 )]
 async fn quarantine(
     _: Viewer,
@@ -70,7 +70,7 @@ struct DeadParams {
 /// The messages in the dead-letter queues, without their bodies. Receives them from SQS and releases them again.
 #[utoipa::path(
     post, path = "/dead-letters/list", tag = "messages", security(("viewer" = [])), params(DeadParams),
-    responses((status = OK, body = [ListedLetter]), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = [ListedLetter]), (status = "default", body = Problem))
 )]
 async fn dead_letters(
     _: Viewer,
@@ -85,7 +85,7 @@ async fn dead_letters(
 /// Plans a change of messages: freezes the selection and counts it. Changes nothing.
 #[utoipa::path(
     post, path = "/changes/plans", tag = "messages", security(("operator" = [])), request_body = MessageOrder,
-    responses((status = OK, body = ChangePlan), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ChangePlan), (status = "default", body = Problem))
 )]
 async fn plan(operator: Operator, State(site): State<Site>, Body(order): Body<MessageOrder>) -> Answer<ChangePlan> {
     Ok(Json(bulk::plan(&site.config, &site.ledger, &order, &operator.0.who).await?))
@@ -95,7 +95,7 @@ async fn plan(operator: Operator, State(site): State<Site>, Body(order): Body<Me
 #[utoipa::path(
     get, path = "/changes/plans/{plan}", tag = "messages", security(("operator" = [])),
     params(("plan" = String, Path, description = "Id of the plan")),
-    responses((status = OK, body = ChangePlan), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ChangePlan), (status = "default", body = Problem))
 )]
 async fn planned(_: Operator, State(site): State<Site>, PathOf(id): PathOf<String>) -> Answer<ChangePlan> {
     Ok(Json(bulk::planned(&site.ledger, &id).await?))
@@ -104,7 +104,7 @@ async fn planned(_: Operator, State(site): State<Site>, PathOf(id): PathOf<Strin
 /// Starts a planned change; it continues in the background. Starting it twice starts it once.
 #[utoipa::path(
     post, path = "/changes", tag = "messages", security(("operator" = [])), request_body = StartOrder,
-    responses((status = OK, body = ChangeView), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ChangeView), (status = "default", body = Problem))
 )]
 async fn start(operator: Operator, State(site): State<Site>, Body(order): Body<StartOrder>) -> Answer<ChangeView> {
     let who = &operator.0.who;
@@ -125,7 +125,7 @@ struct ChangeParams {
 /// The bulk changes that were started, the latest first.
 #[utoipa::path(
     get, path = "/changes", tag = "messages", security(("viewer" = [])), params(ChangeParams),
-    responses((status = OK, body = [ChangeView]), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = [ChangeView]), (status = "default", body = Problem))
 )]
 async fn list(_: Viewer, State(site): State<Site>, Params(params): Params<ChangeParams>) -> Answer<Vec<ChangeView>> {
     Ok(Json(bulk::changes(&site.ledger, params.before.as_deref(), page_size(params.limit)?).await?))
@@ -135,7 +135,7 @@ async fn list(_: Viewer, State(site): State<Site>, Params(params): Params<Change
 #[utoipa::path(
     get, path = "/changes/{change}", tag = "messages", security(("viewer" = [])),
     params(("change" = String, Path, description = "Id of the change")),
-    responses((status = OK, body = ChangeView), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ChangeView), (status = "default", body = Problem))
 )]
 async fn show(_: Viewer, State(site): State<Site>, PathOf(id): PathOf<String>) -> Answer<ChangeView> {
     Ok(Json(bulk::show(&site.ledger, &id).await?))
@@ -145,7 +145,7 @@ async fn show(_: Viewer, State(site): State<Site>, PathOf(id): PathOf<String>) -
 #[utoipa::path(
     post, path = "/changes/{change}/cancel", tag = "messages", security(("operator" = [])),
     params(("change" = String, Path, description = "Id of the change")),
-    responses((status = OK, body = ChangeView), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ChangeView), (status = "default", body = Problem))
 )]
 async fn cancel(operator: Operator, State(site): State<Site>, PathOf(id): PathOf<String>) -> Answer<ChangeView> {
     Ok(Json(bulk::cancel(&site.ledger, &id, &operator.0.who).await?))

@@ -29,7 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
 /// What is going on: one sentence, what stops or slows the work, and the parts of the fleet.
 #[utoipa::path(
     get, path = "/overview", tag = "fleet", security(("viewer" = [])),
-    responses((status = OK, body = Overview), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = Overview), (status = "default", body = Problem))
 )]
 async fn overview(_: Viewer, State(site): State<Site>) -> Answer<Overview> {
     Ok(Json(Overview::read(&site.ledger).await?))
@@ -38,7 +38,7 @@ async fn overview(_: Viewer, State(site): State<Site>) -> Answer<Overview> {
 /// The workers that reported in the last day, the latest report first, with their open circuit breakers.
 #[utoipa::path(
     get, path = "/workers", tag = "fleet", security(("viewer" = [])),
-    responses((status = OK, body = [WorkerLine]), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = [WorkerLine]), (status = "default", body = Problem))
 )]
 async fn workers(_: Viewer, State(site): State<Site>) -> Answer<Vec<WorkerLine>> {
     Ok(Json(fleet::workers(&site.ledger).await?))
@@ -47,7 +47,7 @@ async fn workers(_: Viewer, State(site): State<Site>) -> Answer<Vec<WorkerLine>>
 /// What the queues and their dead-letter queues held when a worker last read them.
 #[utoipa::path(
     get, path = "/queues", tag = "fleet", security(("viewer" = [])),
-    responses((status = OK, body = [QueueLine]), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = [QueueLine]), (status = "default", body = Problem))
 )]
 async fn queues(_: Viewer, State(site): State<Site>) -> Answer<Vec<QueueLine>> {
     Ok(Json(fleet::queues(&site.ledger).await?))
@@ -56,7 +56,7 @@ async fn queues(_: Viewer, State(site): State<Site>) -> Answer<Vec<QueueLine>> {
 /// The quota and the learnt rate of each target and operation, with the last 100 changes.
 #[utoipa::path(
     get, path = "/rates", tag = "fleet", security(("viewer" = [])),
-    responses((status = OK, body = [LearntRate]), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = [LearntRate]), (status = "default", body = Problem))
 )]
 async fn rates(_: Viewer, State(site): State<Site>) -> Answer<Vec<LearntRate>> {
     Ok(Json(fleet::rates(&site.ledger).await?))
@@ -74,7 +74,7 @@ struct HistoryParams {
 /// Outcomes and throttled calls over time.
 #[utoipa::path(
     get, path = "/history", tag = "fleet", security(("viewer" = [])), params(HistoryParams),
-    responses((status = OK, body = History), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = History), (status = "default", body = Problem))
 )]
 async fn history(_: Viewer, State(site): State<Site>, Params(params): Params<HistoryParams>) -> Answer<History> {
     Ok(Json(History::read(&site.ledger, params.range).await?))

@@ -23,7 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
 /// What parked jobs wait for, the oldest first, with the command that fixes it.
 #[utoipa::path(
     get, path = "/holds", tag = "holds", security(("viewer" = [])),
-    responses((status = OK, body = [HoldLine]), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = [HoldLine]), (status = "default", body = Problem))
 )]
 async fn list(_: Viewer, State(site): State<Site>) -> Answer<Vec<HoldLine>> {
     Ok(Json(holds::holds(&site.ledger).await?))
@@ -32,7 +32,7 @@ async fn list(_: Viewer, State(site): State<Site>) -> Answer<Vec<HoldLine>> {
 /// The CAs that the ledger knows, those that jobs wait for, and those that could not be registered. AWS is not asked.
 #[utoipa::path(
     get, path = "/cas", tag = "holds", security(("viewer" = [])),
-    responses((status = OK, body = CaListing), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = CaListing), (status = "default", body = Problem))
 )]
 async fn cas(_: Viewer, State(site): State<Site>) -> Answer<CaListing> {
     Ok(Json(CaListing::without_aws(&site.ledger, "AWS was not asked").await?))
@@ -49,7 +49,7 @@ struct ReleaseOrder {
 /// Releases a hold: the workers resend its jobs.
 #[utoipa::path(
     post, path = "/holds/release", tag = "holds", security(("operator" = [])), request_body = ReleaseOrder,
-    responses((status = OK, body = [HoldLine]), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = [HoldLine]), (status = "default", body = Problem))
 )]
 async fn release(
     operator: Operator,

@@ -56,7 +56,7 @@ struct PauseResult {
 /// Pauses all workers, one target or one batch. A pause takes effect within a second.
 #[utoipa::path(
     post, path = "/pause", tag = "pauses", security(("operator" = [])), request_body = PauseRequest,
-    responses((status = OK, body = PauseResult), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = PauseResult), (status = "default", body = Problem))
 )]
 async fn pause(operator: Operator, State(site): State<Site>, Body(request): Body<PauseRequest>) -> Answer<PauseResult> {
     let (scope, changed) = request.carry_out(&site, &operator).await?;
@@ -90,7 +90,7 @@ impl ResumeRequest {
 /// Resumes what was paused: the parked jobs are resent.
 #[utoipa::path(
     post, path = "/resume", tag = "pauses", security(("operator" = [])), request_body = ResumeRequest,
-    responses((status = OK, body = PauseResult), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = PauseResult), (status = "default", body = Problem))
 )]
 async fn resume(
     operator: Operator,

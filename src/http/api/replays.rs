@@ -37,7 +37,7 @@ struct ReplayParams {
 /// The replays, the latest first, without their outcomes.
 #[utoipa::path(
     get, path = "/replays", tag = "replays", security(("viewer" = [])), params(ReplayParams),
-    responses((status = OK, body = [ReplayReport]), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = [ReplayReport]), (status = "default", body = Problem))
 )]
 async fn list(_: Viewer, State(site): State<Site>, Params(params): Params<ReplayParams>) -> Answer<Vec<ReplayReport>> {
     Ok(Json(replays::replays(&site.ledger, params.before, page_size(params.limit)?).await?))
@@ -47,7 +47,7 @@ async fn list(_: Viewer, State(site): State<Site>, Params(params): Params<Replay
 #[utoipa::path(
     get, path = "/replays/{number}", tag = "replays", security(("viewer" = [])),
     params(("number" = i64, Path, description = "Number of the replay")),
-    responses((status = OK, body = ReplayReport), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ReplayReport), (status = "default", body = Problem))
 )]
 async fn show(_: Viewer, State(site): State<Site>, PathOf(number): PathOf<i64>) -> Answer<ReplayReport> {
     Ok(Json(ReplayReport::read(&site.ledger, number).await?))
@@ -56,7 +56,7 @@ async fn show(_: Viewer, State(site): State<Site>, PathOf(number): PathOf<i64>) 
 /// Plans a replay: freezes the selection and counts what it would resend. Resends nothing.
 #[utoipa::path(
     post, path = "/replays/plans", tag = "replays", security(("operator" = [])), request_body = ReplayOrder,
-    responses((status = OK, body = ReplayPlan), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ReplayPlan), (status = "default", body = Problem))
 )]
 async fn plan(operator: Operator, State(site): State<Site>, Body(order): Body<ReplayOrder>) -> Answer<ReplayPlan> {
     Ok(Json(ReplayPlan::make(&site.config, &site.ledger, &order, &operator.0.who).await?))
@@ -66,7 +66,7 @@ async fn plan(operator: Operator, State(site): State<Site>, Body(order): Body<Re
 #[utoipa::path(
     get, path = "/replays/plans/{plan}", tag = "replays", security(("operator" = [])),
     params(("plan" = String, Path, description = "Id of the plan")),
-    responses((status = OK, body = ReplayPlan), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ReplayPlan), (status = "default", body = Problem))
 )]
 async fn planned(_: Operator, State(site): State<Site>, PathOf(id): PathOf<String>) -> Answer<ReplayPlan> {
     Ok(Json(ReplayPlan::read(&site.config, &site.ledger, &id).await?))
@@ -85,7 +85,7 @@ pub(in crate::http) struct StartOrder {
 /// Starts a planned replay. Starting it twice starts one replay.
 #[utoipa::path(
     post, path = "/replays", tag = "replays", security(("operator" = [])), request_body = StartOrder,
-    responses((status = OK, body = ReplayReport), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ReplayReport), (status = "default", body = Problem))
 )]
 async fn start(operator: Operator, State(site): State<Site>, Body(order): Body<StartOrder>) -> Answer<ReplayReport> {
     let number = replays::start(&site.ledger, &order.plan, order.confirm, &operator.0.who).await?;
@@ -96,7 +96,7 @@ async fn start(operator: Operator, State(site): State<Site>, Body(order): Body<S
 #[utoipa::path(
     post, path = "/replays/{number}/cancel", tag = "replays", security(("operator" = [])),
     params(("number" = i64, Path, description = "Number of the replay")),
-    responses((status = OK, body = ReplayReport), (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"))
+    responses((status = OK, body = ReplayReport), (status = "default", body = Problem))
 )]
 async fn cancel(operator: Operator, State(site): State<Site>, PathOf(number): PathOf<i64>) -> Answer<ReplayReport> {
     replays::cancel(&site.ledger, number, &operator.0.who).await?;

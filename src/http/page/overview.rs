@@ -1,6 +1,6 @@
 //! The overview: chart, workers, queues, rates and holds.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -9,6 +9,7 @@ use super::frame::{Frame, PageResult, Section};
 use super::holds::{is_paused, pause_form, resume_form};
 use super::parts::{ago, number, number_or_unknown};
 use crate::http::guard::Viewer;
+use crate::http::request::Params;
 use crate::http::site::Site;
 use crate::operator::history::{ChartRange, History};
 use crate::operator::holds::{HoldLine, holds};
@@ -22,7 +23,11 @@ pub(super) struct OverviewParams {
     range: ChartRange,
 }
 
-pub(super) async fn show(viewer: Viewer, State(site): State<Site>, Query(params): Query<OverviewParams>) -> PageResult {
+pub(super) async fn show(
+    viewer: Viewer,
+    State(site): State<Site>,
+    Params(params): Params<OverviewParams>,
+) -> PageResult {
     let overview = Overview::read(&site.ledger).await?;
     let history = History::read(&site.ledger, params.range).await?;
     let holds = holds(&site.ledger).await?;

@@ -15,6 +15,9 @@ use muster_core::certificate::input::inputs;
 use muster_core::certificate::{Certificate, CertificateError, CertificateId, chain};
 use muster_core::format::printable;
 
+/// Maximum length of a text from a browser that is not PEM, in bytes: far more than any id, serial number or ref has.
+const NAME_LENGTH_MAX: usize = 1000;
+
 /// What the argument is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum QueryKind {
@@ -60,6 +63,9 @@ pub enum CertificateQueryError {
     /// The pasted text contains no certificate.
     #[error("the text contains no certificate: {0}")]
     NotACertificate(#[source] CertificateError),
+    /// Neither an id nor a name.
+    #[error("a certificate is found by id, serial number, ref or PEM, found {0}")]
+    NoName(String),
     /// Not an id.
     #[error("an id has 64 hex digits, found `{0}`")]
     NoId(String),
@@ -78,16 +84,18 @@ impl CertificateQuery {
     /// Interprets a text from a browser: a PEM certificate, an id, a serial number or a ref. Never reads a file.
     ///
     /// # Errors
-    /// The text looks like PEM but contains no certificate.
+    /// The text looks like PEM but contains no certificate, or cannot be a name.
     pub fn of_text(text: &str) -> Result<Self, CertificateQueryError> {
         let text = text.trim();
-        let mut query = Self { text: printable(text), id: None, serials: vec![], reference: None, certificate: None };
+        let mut query = Self { text: String::new(), id: None, serials: vec![], reference: None, certificate: None };
         if text.contains("-----BEGIN") {
             let certificate = certificate_in(text).map_err(CertificateQueryError::NotACertificate)?;
             query.text = certificate.id().to_string();
             query.id = Some(certificate.id());
             query.certificate = Some(certificate);
         } else {
+            check_name(text)?;
+            query.text = printable(text);
             query.take_name(text);
         }
         Ok(query)
@@ -157,6 +165,17 @@ impl CertificateQuery {
         entries.truncate(n as usize);
         Ok(entries)
     }
+}
+
+/// Refuses what cannot be an id, a serial number or a ref.
+fn check_name(text: &str) -> Result<(), CertificateQueryError> {
+    let found = match text {
+        "" => "nothing".to_owned(),
+        text if text.len() > NAME_LENGTH_MAX => format!("{} characters", text.chars().count()),
+        text if text.contains('\0') => "a NUL character".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(CertificateQueryError::NoName(found))
 }
 
 /// Returns the device certificate in a text or, if there are several, the first certificate.
