@@ -1,7 +1,7 @@
-//! The HTTP endpoints: metrics and health of a worker; the ops page and its API.
+//! The HTTP endpoints: metrics and health of a worker; the ops page, its API, and who may use them.
 //!
-//! May use: [`engine`](crate::engine), [`operator`](crate::operator), [`telemetry`](crate::telemetry), [`health`](crate::health) and below. Must not
-//! know: commands.
+//! May use: [`engine`](crate::engine), [`operator`](crate::operator), [`telemetry`](crate::telemetry),
+//! [`health`](crate::health) and below. Must not know: commands.
 
 pub mod admin;
 pub mod api;

@@ -1,10 +1,11 @@
-//! Operator actions: diagnosis, reconciliation with AWS, CA registration, resending raw message bodies.
+//! What operators ask and change: status, certificates, failures, replays, messages, holds, diagnosis, reconciliation
+//! with AWS, CA registration.
 //!
-//! Commands that do the same thing share one function here.
+//! Commands, the API and the ops page share one function and one view for the same thing. A view has its text
+//! (`Display`) and its JSON (`Serialize`) here; how a page renders it is up to `http`.
 //!
 //! May use: [`quota`](crate::quota), [`intake`](crate::intake), [`health`](crate::health),
-//! [`telemetry`](crate::telemetry) and below. Must not know: the workers, HTTP, how a command
-//! prints.
+//! [`telemetry`](crate::telemetry) and below. Must not know: the workers, HTTP, the terminal.
 
 pub mod audit_log;
 pub mod authorities;
