@@ -299,15 +299,15 @@ BUGS = [
     bug(
         "counters outside the transaction",
         "src/ledger/record.rs",
-        "        count(db, changes).await?;\n",
-        "        sqlx::raw_sql(\"commit; begin\").execute(&mut *db).await?;\n        count(db, changes).await?;\n",
+        "        count(db, changes.counters).await?;\n",
+        "        sqlx::raw_sql(\"commit; begin\").execute(&mut *db).await?;\n        count(db, changes.counters).await?;\n",
         IT,
         "ledger::commit::a_page_whose_counters_fail_leaves_no_row",
     ),
     bug(
         "counters never go down",
         "src/ledger/record.rs",
-        "        changes.disappears(&row, status);\n",
+        "        changes.counters.disappears(&row, status);\n",
         "",
         IT,
         "ledger::a_worse_outcome_never_replaces_a_better_one",
@@ -688,11 +688,11 @@ BUGS = [
     ),
     bug(
         "a formula in a table",
-        "src/cli/export/csv.rs",
+        "src/operator/export/csv.rs",
         "['=', '+', '-', '@', '\\t', '\\r']",
         "['=', '+', '-', '\\t', '\\r']",
         LIB,
-        "cli::export::csv::tests::no_text_becomes_a_formula",
+        "operator::export::csv::tests::no_text_becomes_a_formula",
     ),
     bug(
         "a device is replaced by a file",
@@ -720,7 +720,7 @@ BUGS = [
     ),
     bug(
         "a dead letter is deleted before it was sent",
-        "src/cli/dead/sweep.rs",
+        "src/operator/dead/sweep.rs",
         "Err(error) => *tally.refused.entry(error.code).or_default() += 1,",
         "Err(error) => {\n                    *tally.refused.entry(error.code).or_default() += 1;\n                    taken.push(message);\n                }",
         IT,
@@ -1302,7 +1302,7 @@ BUGS = [
     bug(
         "statements have the default isolation",
         "src/ledger.rs",
-        "            .after_connect(|db, _| Box::pin(read_committed(db)))\n",
+        "                    read_committed(db).await?;\n",
         "",
         IT,
         "bounds::migration::leases_work_at_serializable_default_isolation",
@@ -1366,11 +1366,11 @@ BUGS = [
     ),
     bug(
         "time left is shown while nothing moves",
-        "src/cli/status/pace.rs",
+        "src/operator/status/pace.rs",
         "n_left: n_left.filter(|_| !is_stopped && !is_over),",
         "n_left: n_left.filter(|_| !is_over || is_stopped),",
         LIB,
-        "cli::status::report::tests::stopped_work_has_no_time_left",
+        "operator::status::report::tests::stopped_work_has_no_time_left",
     ),
     bug(
         "waiting jobs are shown as being resent",
@@ -1378,7 +1378,7 @@ BUGS = [
         "Some(self.parked().saturating_sub(self.waiting()?))",
         "self.waiting().map(|_| self.parked())",
         LIB,
-        "cli::status::report::tests::parked_jobs_wait_for_a_hold_or_are_being_resent",
+        "operator::status::report::tests::parked_jobs_wait_for_a_hold_or_are_being_resent",
     ),
     bug(
         "fleet counts are shown at any age",
