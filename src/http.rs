@@ -5,9 +5,11 @@
 
 pub mod admin;
 pub mod api;
+mod document;
 mod download;
 pub mod guard;
 pub mod listener;
+mod ops_listener;
 pub mod page;
 pub mod problem;
 pub mod request;

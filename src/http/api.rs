@@ -4,6 +4,7 @@
 //! result as JSON. Errors are problem details (RFC 9457). Long lists are paged by key: `next` of one page is the
 //! position from which the next one starts.
 
+mod answer;
 mod audit;
 pub(in crate::http) mod batches;
 mod certificates;
@@ -15,23 +16,16 @@ pub(in crate::http) mod pauses;
 pub(in crate::http) mod replays;
 
 use axum::Json;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::guard::{Route, Routes, Viewer};
-use super::problem::Problem;
 use super::site::Site;
 use crate::config::http::AccessRole;
 
 /// Where the API begins.
 pub const PREFIX: &str = "/api/v1";
-
-/// Maximum size of a page.
-pub const PAGE_MAX: u32 = 1000;
-
-/// The result of a handler.
-type Answer<T> = Result<Json<T>, Problem>;
 
 /// Returns the routes and the `OpenAPI` document that describes them.
 pub fn routes() -> (Routes<Site>, Document) {
@@ -69,12 +63,4 @@ fn listed(document: &Document) -> Vec<Route> {
         }
     }
     list
-}
-
-/// Checks the size of a page; 50 if none is given.
-fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
-    match limit.unwrap_or(50) {
-        n @ 1..=PAGE_MAX => Ok(n),
-        n => Err(Problem::new(StatusCode::BAD_REQUEST, format!("`limit` is {n}, expected 1 to {PAGE_MAX}"))),
-    }
 }

@@ -21,9 +21,6 @@ mod replays;
 use super::guard::Routes;
 use super::site::Site;
 
-pub(super) use frame::{document, problem_page};
-pub(super) use parts::address;
-
 /// Returns the routes of the page.
 pub fn routes() -> Routes<Site> {
     Routes::new()

@@ -21,9 +21,6 @@ pub use view::{ChangePlan, ChangeView};
 
 use order::FrozenOrder;
 
-/// Number of messages above which the operator must type the number to confirm.
-pub const TYPED_ABOVE: u64 = 1000;
-
 /// A bulk change cannot be planned, started or cancelled.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BulkError {
@@ -92,7 +89,7 @@ pub async fn planned(ledger: &Ledger, id: &str) -> anyhow::Result<ChangePlan> {
 }
 
 /// Starts a planned change for `who`, in a task of this process. Starting it twice starts it once. `confirm` must repeat
-/// the number of messages if there are more than [`TYPED_ABOVE`].
+/// the number of messages if there are more than [`TYPED_ABOVE`](crate::operator::replays::TYPED_ABOVE).
 ///
 /// # Errors
 /// [`BulkError`], or a ledger error.

@@ -5,6 +5,7 @@
 mod forecast;
 mod order;
 mod plan;
+mod plan_error;
 mod report;
 
 use std::borrow::Cow;
@@ -14,7 +15,8 @@ use muster_core::advice::Advice;
 
 pub use forecast::{Forecast, ReplayShare};
 pub use order::ReplayOrder;
-pub use plan::{PlanError, ReplayPlan, TYPED_ABOVE, start};
+pub use plan::{ReplayPlan, TYPED_ABOVE, start};
+pub use plan_error::PlanError;
 pub use report::{ReplayOutcome, ReplayReport, ReplayState};
 
 /// There is no replay with this number, or it cannot be cancelled.

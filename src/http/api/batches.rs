@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Answer, page_size};
+use super::answer::{Answer, page_size};
 use crate::http::download;
 use crate::http::guard::Viewer;
 use crate::http::problem::Problem;

@@ -8,8 +8,8 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::answer::{Answer, page_size};
 use super::replays::StartOrder;
-use super::{Answer, page_size};
 use crate::http::guard::{Operator, Viewer};
 use crate::http::problem::Problem;
 use crate::http::request::{Body, Params, PathOf};

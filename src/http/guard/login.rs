@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::session::{SessionId, cookie, no_cookie};
 use super::{Admitted, Gate, Peer, Rules};
-use crate::http::page::document;
+use crate::http::document::document;
 use crate::http::problem::Problem;
 use crate::http::request::{Fields, Params};
 use crate::ledger::session::Session;

@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::same_origin;
-use crate::http::page::{address, problem_page};
+use crate::http::document::{address, problem_page};
 use crate::http::problem::Problem;
 
 /// Where the API begins, whatever its version.

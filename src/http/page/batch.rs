@@ -8,8 +8,9 @@ use maud::{Markup, html};
 
 use super::frame::{Frame, PageProblem, PageResult, Section};
 use super::holds::{is_paused, pause_form, resume_form};
-use super::parts::{Parts, address, duration, number, number_or_unknown, path, time, time_or_none};
+use super::parts::{Parts, duration, number, number_or_unknown, time, time_or_none};
 use crate::http::api::batches::FailureParams;
+use crate::http::document::{address, path};
 use crate::http::download;
 use crate::http::guard::Viewer;
 use crate::http::request::{Params, PathOf};

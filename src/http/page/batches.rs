@@ -7,7 +7,8 @@ use serde::Deserialize;
 use strum::VariantArray;
 
 use super::frame::{Frame, PageResult, Section};
-use super::parts::{Parts, address, day, number, number_or_unknown, path, time_or_none};
+use super::parts::{Parts, day, number, number_or_unknown, time_or_none};
+use crate::http::document::{address, path};
 use crate::http::guard::Viewer;
 use crate::http::problem::Problem;
 use crate::http::request::Params;

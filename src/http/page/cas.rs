@@ -4,7 +4,8 @@ use axum::extract::State;
 use maud::{Markup, html};
 
 use super::frame::{Frame, PageResult, Section};
-use super::parts::{path, time};
+use super::parts::time;
+use crate::http::document::path;
 use crate::http::guard::Viewer;
 use crate::http::site::Site;
 use crate::operator::authorities::{AwaitedCa, CaListing, FailedCa, RegisteredCa};

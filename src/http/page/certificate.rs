@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::frame::{Frame, PageProblem, PageResult, Section};
-use super::parts::{path, time};
+use super::parts::time;
+use crate::http::document::path;
 use crate::http::guard::Viewer;
 use crate::http::request::{Fields, Params, PathOf};
 use crate::http::site::Site;

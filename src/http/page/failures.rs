@@ -4,7 +4,8 @@ use axum::extract::State;
 use maud::html;
 
 use super::frame::{Frame, PageResult, Section};
-use super::parts::{number, path, time};
+use super::parts::{number, time};
+use crate::http::document::path;
 use crate::http::guard::Viewer;
 use crate::http::site::Site;
 use crate::operator::failures::failures_by_code;

@@ -1,12 +1,13 @@
 //! What every page has: the navigation, the sentence on what is going on, and the time of the reading.
 
 use axum::response::{IntoResponse, Response};
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
-use super::parts::{fix, time};
+use super::parts::time;
 use crate::config::http::AccessRole;
+use crate::http::document::{document, fix, problem_page};
 use crate::http::guard::Identity;
-use crate::http::problem::{Problem, add_retry_after};
+use crate::http::problem::Problem;
 use crate::http::site::Site;
 use crate::operator::overview::{Overview, WorkState};
 
@@ -63,22 +64,6 @@ impl IntoResponse for PageProblem {
     fn into_response(self) -> Response {
         problem_page(self.0)
     }
-}
-
-/// Shows a problem as a page.
-pub(in crate::http) fn problem_page(problem: Problem) -> Response {
-    let Problem { title, status, detail, hint, retry_after, .. } = problem;
-    let body = html! {
-        main {
-            h1 { (title) }
-            p { (detail) }
-            @if let Some(hint) = hint { p.hint { (fix(&hint)) } }
-            p { a href="/" { "Overview" } }
-        }
-    };
-    let mut response = (status, document(title, &html! {}, &body)).into_response();
-    add_retry_after(&mut response, retry_after);
-    response
 }
 
 impl Frame<'_> {
@@ -165,25 +150,6 @@ fn status_line(overview: &Overview) -> Markup {
                     }
                 }
             }
-        }
-    }
-}
-
-/// A complete document.
-pub(in crate::http) fn document(title: &str, header: &Markup, body: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) " - Muster" }
-                link rel="stylesheet" href="/assets/style.css";
-                link rel="icon" href="data:,";
-                script src="/assets/live.js" defer {}
-            }
-            body { (header) (body) }
         }
     }
 }

@@ -6,8 +6,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::frame::{Frame, PageProblem, PageResult, Section};
-use super::parts::{number, path, time};
+use super::parts::{number, time};
 use crate::http::api::pauses::{PauseRequest, ResumeRequest};
+use crate::http::document::path;
 use crate::http::guard::{Operator, Viewer};
 use crate::http::request::Fields;
 use crate::http::site::Site;

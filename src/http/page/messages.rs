@@ -8,7 +8,9 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::frame::{Frame, PageProblem, PageResult, Section};
-use super::parts::{address, number, path, time, time_or_none};
+use super::parts::{number, time, time_or_none};
+use crate::http::api::replays::StartOrder;
+use crate::http::document::{address, path};
 use crate::http::guard::{Operator, Viewer};
 use crate::http::problem::Problem;
 use crate::http::request::{Fields, Params, PathOf};
@@ -216,20 +218,13 @@ fn start_form(plan: &ChangePlan) -> Markup {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct StartFields {
-    plan: String,
-    confirm: Option<u64>,
-}
-
 pub(super) async fn start(
     operator: Operator,
     State(site): State<Site>,
-    Fields(fields): Fields<StartFields>,
+    Fields(order): Fields<StartOrder>,
 ) -> Result<Redirect, PageProblem> {
     let who = &operator.0.who;
-    let change = bulk::start(&site.config, &site.ledger, &fields.plan, fields.confirm, who).await?;
+    let change = bulk::start(&site.config, &site.ledger, &order.plan, order.confirm, who).await?;
     Ok(Redirect::to(&format!("/changes/{}", change.change)))
 }
 

@@ -2,7 +2,6 @@
 
 use axum::http::StatusCode;
 use maud::{Markup, html};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
@@ -39,35 +38,6 @@ pub(super) fn ago(seconds: u64) -> String {
 /// Shows how long something takes.
 pub(super) fn duration(seconds: f64) -> String {
     std::time::Duration::try_from_secs_f64(seconds).map_or_else(|_| "unknown".to_owned(), span)
-}
-
-/// Shows an instruction: what stands between backticks is a command.
-pub(super) fn fix(text: &str) -> Markup {
-    html! {
-        @for (i, part) in text.split('`').enumerate() {
-            @if i % 2 == 1 { code { (part) } } @else { (part) }
-        }
-    }
-}
-
-/// What is encoded in addresses: all but letters, digits and the unreserved characters of RFC 3986.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Encodes a text as one segment of a path.
-pub(super) fn path(text: &str) -> impl std::fmt::Display {
-    utf8_percent_encode(text, ENCODED)
-}
-
-/// Returns an address with the fields that are not empty.
-pub(in crate::http) fn address(path: &str, fields: &[(&str, &str)]) -> String {
-    let mut address = path.to_owned();
-    for (i, (name, value)) in fields.iter().filter(|(_, value)| !value.is_empty()).enumerate() {
-        address.push(if i == 0 { '?' } else { '&' });
-        address.push_str(name);
-        address.push('=');
-        address.extend(utf8_percent_encode(value, ENCODED));
-    }
-    address
 }
 
 /// Reads the beginning of a day in UTC, such as `2026-11-28`; an empty text is none.
@@ -132,18 +102,6 @@ fn width(n: u64, total: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn commands_stand_out_and_texts_are_escaped() {
-        assert_eq!(fix("run `muster ca` <now>").into_string(), "run <code>muster ca</code> &lt;now&gt;");
-    }
-
-    #[test]
-    fn an_address_keeps_the_filter_and_escapes_it() {
-        let fields = [("before", "a b"), ("name", ""), ("source", "\"><script>&x=1")];
-        let address = address("/batches", &fields);
-        assert_eq!(address, "/batches?before=a%20b&source=%22%3E%3Cscript%3E%26x%3D1");
-    }
 
     #[test]
     fn a_day_that_does_not_exist_is_a_problem() {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::frame::{Frame, PageProblem, PageResult, Section};
 use super::parts::{duration, number, number_or_unknown, time, time_or_none};
+use crate::http::api::replays::StartOrder;
 use crate::http::guard::{Operator, Viewer};
 use crate::http::request::{Fields, Params, PathOf};
 use crate::http::site::Site;
@@ -167,19 +168,12 @@ fn start_form(plan: &ReplayPlan) -> Markup {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct StartFields {
-    plan: String,
-    confirm: Option<u64>,
-}
-
 pub(super) async fn start(
     operator: Operator,
     State(site): State<Site>,
-    Fields(fields): Fields<StartFields>,
+    Fields(order): Fields<StartOrder>,
 ) -> Result<Redirect, PageProblem> {
-    let number = replays::start(&site.ledger, &fields.plan, fields.confirm, &operator.0.who).await?;
+    let number = replays::start(&site.ledger, &order.plan, order.confirm, &operator.0.who).await?;
     Ok(Redirect::to(&format!("/replays/{number}")))
 }
 

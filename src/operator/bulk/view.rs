@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::TYPED_ABOVE;
 use crate::ledger::bulk_change::{BulkChange, PLAN_VALID_FOR};
+use crate::operator::replays::TYPED_ABOVE;
 
 /// A planned change of messages.
 #[derive(Debug, Serialize, ToSchema)]

@@ -7,7 +7,7 @@ use strum::VariantArray;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::plan::PlanError;
+use super::plan_error::PlanError;
 use muster_core::certificate::CertificateId;
 use muster_core::job::Name;
 use muster_core::outcome::{Code, Status};

@@ -3,8 +3,6 @@
 //! What is confirmed is exactly what was shown: the plan ends at the time when it was made, so failures recorded later
 //! are not resent with it.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -13,15 +11,15 @@ use utoipa::ToSchema;
 
 use super::forecast::Forecast;
 use super::order::ReplayOrder;
+use super::plan_error::PlanError;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::bulk_change::{Begin, BulkAction, BulkChange, NewChange, PLAN_VALID_FOR};
 use crate::ledger::replay::{ReplayRequest, ReplayStart};
 use crate::operator::status::counters;
-use muster_core::advice::{Advice, Exit};
 use muster_core::replay_filter::ReplayFilter;
 
-/// Number of jobs above which the operator must type the number to confirm.
+/// Number of jobs or messages above which the operator must type the number to confirm.
 pub const TYPED_ABOVE: u64 = 1000;
 
 /// A planned replay.
@@ -56,47 +54,6 @@ pub struct ReplayPlan {
 struct FrozenReplay {
     filter: ReplayFilter,
     verify: bool,
-}
-
-/// A replay cannot be planned or started.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum PlanError {
-    /// Neither batches nor certificates were named.
-    #[error("nothing is selected: name batches or certificates, or select all batches")]
-    NoScope,
-    /// More certificates than one replay can name.
-    #[error("a replay can name at most 100,000 certificates")]
-    TooManyCertificates,
-    /// A code or status of a success was selected.
-    #[error("only failures can be resent")]
-    Successful,
-    /// Nothing matches.
-    #[error("no job matches")]
-    Nothing,
-    /// There is no such plan.
-    #[error("there is no plan `{0}`")]
-    Unknown(String),
-    /// The plan is too old.
-    #[error("the plan is more than an hour old")]
-    Expired,
-    /// The number was not repeated.
-    #[error("to resend {0} jobs, the number must be confirmed")]
-    Unconfirmed(u64),
-}
-
-impl Advice for PlanError {
-    fn hint(&self) -> Option<Cow<'static, str>> {
-        match self {
-            Self::Expired | Self::Unknown(_) => Some("plan it again: the numbers may have changed".into()),
-            Self::Unconfirmed(n) => Some(format!("type {n}").into()),
-            Self::Nothing => Some("permanent failures must be named by code or status".into()),
-            Self::NoScope | Self::TooManyCertificates | Self::Successful => None,
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        Exit::Usage
-    }
 }
 
 impl ReplayPlan {

@@ -11,7 +11,7 @@ use crate::factory::Factory;
 use crate::http::harness::{Ask, Running, VIEWER, factory};
 use crate::ledger::row;
 
-/// Records a row in a batch of which `announced` certificates were announced.
+/// Records a row in a batch whose producer announced `announced` certificates.
 async fn record(factory: &Factory, batch: &str, announced: Option<u64>, rows: Vec<Row>) {
     let rows = rows.into_iter().map(|row| Row { batch: batch.into(), ..row }).collect();
     let announced = BTreeMap::from([(batch.to_owned(), announced)]);
